@@ -1,0 +1,218 @@
+"""PostgreSQL for Tortoise: a bounded pool, units of work on a connection of their own.
+
+Connections go back to the pool without asyncpg's reset statements (a round trip for each use), so nothing may leave
+traces on one: no SET, LISTEN or session-wide advisory locks.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.backends.base.client import NestedTransactionContext
+
+from models.instants import as_utc
+from models.storage_failures import overloaded
+
+ACQUIRE_SECONDS = 1.0
+COMMIT_SECONDS = 5.0
+SERVER_SETTINGS = {
+    "idle_in_transaction_session_timeout": "10s",
+    "statement_timeout": "5s",
+    "lock_timeout": "3s",
+    "timezone": "UTC",
+    "application_name": "kabinet",
+}
+PLAIN = frozenset({int, str, float, bool, bytes, type(None), list})
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+def adapted(params: Iterable[Any]) -> list[Any]:
+    """Parameters as asyncpg takes them: instants in UTC, dicts as JSON text.
+
+    Raises:
+        ValueError: a datetime without a time zone.
+    """
+    return [p if type(p) in PLAIN else adapt(p) for p in params]
+
+
+def adapt(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return as_utc(value)
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    return list(value) if isinstance(value, tuple | set | frozenset) else value
+
+
+class Connection(asyncpg.Connection):
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Pool(asyncpg.Pool):
+    """Waits for a connection a second at most, whoever asks (the ORM gives no time of its own)."""
+
+    async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's signature
+        try:
+            return await super()._acquire(ACQUIRE_SECONDS if timeout is None else timeout)
+        except TimeoutError:
+            raise overloaded() from None
+
+
+def refuse_write(sql: str) -> None:
+    if sql.lstrip()[:6].upper() in WRITES:
+        raise RuntimeError("writes run in a unit of work")
+
+
+class PostgresEngine(AsyncpgDBClient):
+    """The base client: reads. Tables are made by `execute_script`; every other write needs a unit."""
+
+    connection_class = Connection
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{"server_settings": SERVER_SETTINGS, **kwargs})
+
+    async def create_pool(self, **kwargs: Any) -> asyncpg.Pool:
+        given = {"max_queries": 50_000, "max_inactive_connection_lifetime": 300.0, "record_class": asyncpg.Record}
+        return await Pool(None, **{**given, **kwargs})
+
+    @property
+    def pool(self) -> asyncpg.Pool:
+        assert self._pool is not None
+        return self._pool
+
+    def new_unit(self) -> "PostgresUnit":
+        return PostgresUnit(self)
+
+    async def fetch_rows(self, sql: str, params: Sequence[Any]) -> list[asyncpg.Record]:
+        return await self.pool.fetch(sql, *adapted(params))
+
+    async def execute_query(self, query: str, values: list | None = None) -> tuple[int, list]:
+        refuse_write(query)
+        return await super().execute_query(query, values)
+
+    async def execute_query_dict(self, query: str, values: list | None = None) -> list[dict]:
+        refuse_write(query)
+        return await super().execute_query_dict(query, values)
+
+    async def execute_insert(self, query: str, values: list) -> Any:
+        raise RuntimeError("writes run in a unit of work")
+
+    async def execute_many(self, query: str, values: list) -> None:
+        raise RuntimeError("writes run in a unit of work")
+
+    def _in_transaction(self) -> Any:
+        raise RuntimeError("transactions are units of work")
+
+
+class PostgresUnit(TransactionWrapper):
+    """The connection of one unit of work: `begin`, statements, `commit`, and `abandon` whatever happened."""
+
+    def __init__(self, engine: PostgresEngine):
+        super().__init__(engine)
+        self.engine = engine
+        self._connection = None  # type: ignore[assignment]
+        self._savepoints = 0
+
+    def acquire_connection(self) -> Any:
+        self._require_open()
+        return super().acquire_connection()
+
+    def _require_open(self) -> None:
+        if self._finalized or self._connection is None:
+            raise RuntimeError("this unit of work is over; start background work after it, not in it")
+
+    async def begin(self) -> None:
+        """Raises:
+        Failure: OVERLOADED, no connection was free for a second.
+        """
+        acquiring = asyncio.ensure_future(self.engine.pool.acquire())
+        try:
+            self._connection = await asyncio.shield(acquiring)
+        except asyncio.CancelledError:
+            # The pool may have handed the connection out in the moment of the cancellation: keep it for `abandon`.
+            await asyncio.wait({acquiring})
+            if not acquiring.cancelled() and acquiring.exception() is None:
+                self._connection = acquiring.result()
+            raise
+        await self._connection.execute("BEGIN")
+
+    async def commit(self) -> None:
+        """Raises:
+        RuntimeError: a statement had failed and its error was swallowed; nothing was written.
+        """
+        self._require_open()
+        async with self._lock:
+            status = await self._connection.execute("COMMIT", timeout=COMMIT_SECONDS)
+        if status != "COMMIT":
+            raise RuntimeError("a statement of this unit of work had failed, so nothing of it was written")
+        await self._release()
+
+    async def abandon(self) -> None:
+        """Roll back what is open and give the connection back; may be called at any time, also twice."""
+        self._finalized = True
+        if self._connection is None:
+            return
+        try:
+            # Also after a cancelled BEGIN, of which the client cannot know whether it arrived.
+            await self._connection.execute("ROLLBACK", timeout=COMMIT_SECONDS)
+        except Exception:
+            self._connection.terminate()
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        self._finalized = True
+        connection, self._connection = self._connection, None  # type: ignore[assignment]
+        await self.engine.pool.release(connection)
+
+    def _in_transaction(self) -> Any:
+        return NestedTransactionContext(Savepoint(self))
+
+    async def fetch_rows(self, sql: str, params: Sequence[Any]) -> list[asyncpg.Record]:
+        self._require_open()
+        async with self._lock:
+            return await self._connection.fetch(sql, *adapted(params))
+
+    async def execute_rows(self, sql: str, params: Sequence[Any]) -> int:
+        self._require_open()
+        async with self._lock:
+            status = await self._connection.execute(sql, *adapted(params))
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def execute_each(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self._require_open()
+        async with self._lock:
+            await self._connection.executemany(sql, [adapted(row) for row in rows])
+
+
+class Savepoint(TransactionWrapper):
+    """A transaction of the ORM's own inside a unit."""
+
+    def __init__(self, unit: "PostgresUnit | Savepoint"):
+        super().__init__(unit)
+        self._lock = unit._lock
+        self.depth: int = getattr(unit, "depth", 0) + 1
+
+    def _in_transaction(self) -> Any:
+        return NestedTransactionContext(Savepoint(self))
+
+    async def savepoint(self) -> None:
+        await self._run(f"SAVEPOINT orm_{self.depth}")
+
+    async def release_savepoint(self) -> None:
+        await self._run(f"RELEASE SAVEPOINT orm_{self.depth}")
+
+    async def savepoint_rollback(self) -> None:
+        await self._run(f"ROLLBACK TO SAVEPOINT orm_{self.depth}")
+
+    async def _run(self, statement: str) -> None:
+        async with self._lock:
+            await self._connection.execute(statement)
+
+
+client_class = PostgresEngine

@@ -1,0 +1,79 @@
+"""Timers: deadlines of the domain that something has to happen at, one row a kind and subject.
+
+A timer is claimed by compare-and-set in the unit of work that does what it calls for: of two workers, or of a worker
+and a buyer who changes the deadline, one finds the row's version gone and leaves it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from tortoise import fields
+from tortoise.indexes import Index
+from tortoise.models import Model
+
+from models.database import fetch
+from models.instants import Instant, as_instant
+
+
+class TimerRow(Model):
+    """`due_at` is on the domain's clock. `version` changes whenever the timer is set anew."""
+
+    id = fields.BigIntField(primary_key=True)
+    kind = fields.CharField(max_length=64)
+    subject_id = fields.BigIntField()
+    due_at = Instant()
+    version = fields.BigIntField(default=1)
+
+    class Meta:
+        table = "timer"
+        unique_together = (("kind", "subject_id"),)
+        indexes = [Index(fields=("due_at", "id"))]
+
+
+@dataclass(slots=True, frozen=True)
+class Timer:
+    id: int
+    kind: str
+    subject_id: int
+    due_at: datetime
+    version: int
+
+
+class Writer(Protocol):
+    async def execute(self, sql: str, *params: Any) -> int: ...
+
+
+async def set_timer(work: Writer, kind: str, subject_id: int, due_at: datetime) -> None:
+    """Start the timer, or move it."""
+    await work.execute(
+        "INSERT INTO timer (kind, subject_id, due_at, version) VALUES ($1, $2, $3, 1) "
+        "ON CONFLICT (kind, subject_id) DO UPDATE SET due_at = excluded.due_at, version = timer.version + 1",
+        kind,
+        subject_id,
+        due_at,
+    )
+
+
+async def stop_timer(work: Writer, kind: str, subject_id: int) -> None:
+    """Stop the timer; one that does not run is stopped already."""
+    await work.execute("DELETE FROM timer WHERE kind = $1 AND subject_id = $2", kind, subject_id)
+
+
+async def due_timers(now: datetime, limit: int = 100) -> list[Timer]:
+    """Timers due at `now`, the earliest first; `limit` at most."""
+    rows = await fetch(
+        "SELECT id, kind, subject_id, due_at, version FROM timer WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2", now, limit
+    )
+    return [Timer(row[0], row[1], row[2], as_instant(row[3]), row[4]) for row in rows]  # type: ignore[arg-type]
+
+
+async def claim_timer(work: Writer, timer: Timer) -> bool:
+    """Take the timer off the table: True for the one unit that may act on it. Rolled back, it is due again."""
+    return await work.execute("DELETE FROM timer WHERE id = $1 AND version = $2", timer.id, timer.version) == 1
+
+
+async def next_due_at() -> datetime | None:
+    """When the earliest timer is due; None: none runs."""
+    rows = await fetch("SELECT due_at FROM timer ORDER BY due_at, id LIMIT 1")
+    return as_instant(rows[0][0]) if rows else None
