@@ -4,8 +4,8 @@ Connections go back to the pool without asyncpg's reset statements (a round trip
 traces on one: no SET, LISTEN or session-wide advisory locks.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from tortoise.backends.base.client import NestedTransactionContext
 
 from models.instants import as_utc
 from models.storage_failures import overloaded
+from models.uninterrupted import uninterrupted
 
 ACQUIRE_SECONDS = 1.0
 COMMIT_SECONDS = 5.0
@@ -129,16 +130,12 @@ class PostgresUnit(TransactionWrapper):
         """Raises:
         Failure: OVERLOADED, no connection was free for a second.
         """
-        acquiring = asyncio.ensure_future(self.engine.pool.acquire())
-        try:
-            self._connection = await asyncio.shield(acquiring)
-        except asyncio.CancelledError:
-            # The pool may have handed the connection out in the moment of the cancellation: keep it for `abandon`.
-            await asyncio.wait({acquiring})
-            if not acquiring.cancelled() and acquiring.exception() is None:
-                self._connection = acquiring.result()
-            raise
+        # The pool may hand a connection out in the moment of a cancellation: it is kept for `abandon`.
+        await uninterrupted(self._acquire())
         await self._connection.execute("BEGIN")
+
+    async def _acquire(self) -> None:
+        self._connection = await self.engine.pool.acquire()
 
     async def commit(self) -> None:
         """Raises:
@@ -160,7 +157,8 @@ class PostgresUnit(TransactionWrapper):
             # Also after a cancelled BEGIN, of which the client cannot know whether it arrived.
             await self._connection.execute("ROLLBACK", timeout=COMMIT_SECONDS)
         except Exception:
-            self._connection.terminate()
+            with suppress(asyncpg.InterfaceError):  # one that died has left the pool's hands already
+                self._connection.terminate()
         finally:
             await self._release()
 

@@ -210,6 +210,7 @@ class SqliteUnit(SqliteTransactionWrapper):
 
     def __init__(self, engine: SqliteEngine):
         super().__init__(engine)
+        assert engine._connection is not None
         self.engine = engine
         self.thread = engine._connection
         self.raw = engine.writer

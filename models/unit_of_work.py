@@ -22,6 +22,7 @@ from models.events import News, create_counters, take_numbers, write_events
 from models.outbox import Post, write_posts
 from models.refusals import ErrorCode, Failure
 from models.storage_failures import failure_of, is_conflict, overloaded
+from models.uninterrupted import uninterrupted
 
 UNIT_SECONDS = 8.0
 CONFLICT_ATTEMPTS = 5
@@ -110,13 +111,15 @@ class Work:
         self.afterwards.append(call)
 
     async def finish(self) -> None:
-        """Write what has been collected; events last."""
-        if self.entries:
-            await write_entries(self.connection, self.entries, await clock.now())
-        if self.posts:
-            await write_posts(self.connection, self.posts)
-        if self.news:
-            await write_events(self.connection, self.news)
+        """Write what has been collected so far; events last. The unit does it before its commit."""
+        entries, posts, news = self.entries, self.posts, self.news
+        self.entries, self.posts, self.news = [], [], []
+        if entries:
+            await write_entries(self.connection, entries, await clock.now())
+        if posts:
+            await write_posts(self.connection, posts)
+        if news:
+            await write_events(self.connection, news)
 
     def tell(self) -> None:
         """What happens once the commit stands."""
@@ -145,9 +148,14 @@ def unit_of_work(body: Any = None, *, seconds: float = UNIT_SECONDS) -> Any:
         Failure: TIMEOUT after `seconds`; OVERLOADED, no connection or lock was free, or the unit met a conflict at
             every attempt; STORAGE_UNAVAILABLE.
     """
-    if body is None:
-        return lambda late: unit_of_work(late, seconds=seconds)
 
+    def decorated(body: Any) -> Any:
+        return _shielded(body, seconds)
+
+    return decorated if body is None else decorated(body)
+
+
+def _shielded(body: Any, seconds: float) -> Any:
     @wraps(body)
     async def unit(*args: Any, **kwargs: Any) -> Any:
         outer = _current.get()
@@ -198,7 +206,7 @@ async def _attempt(work: Work, body: Any, args: tuple, kwargs: dict, deadline: f
         await uninterrupted(connection.commit())
         return result
     except BaseException as error:
-        await uninterrupted(connection.abandon())
+        await uninterrupted(_abandoned(connection))
         if isinstance(error, TimeoutError) and limit.expired():
             raise Failure(ErrorCode.TIMEOUT) from error
         failure = failure_of(error)
@@ -207,6 +215,13 @@ async def _attempt(work: Work, body: Any, args: tuple, kwargs: dict, deadline: f
         raise failure from error
     finally:
         entered()
+
+
+async def _abandoned(connection: UnitConnection) -> None:
+    try:
+        await connection.abandon()
+    except Exception:
+        log.exception("a rollback failed; the connection is given up")
 
 
 def _entered(work: Work) -> Callable[[], None]:
@@ -221,23 +236,6 @@ def _entered(work: Work) -> Callable[[], None]:
         handler.reset(orm)
 
     return leave
-
-
-async def uninterrupted(ending: Awaitable[T]) -> T:
-    """Wait for the ending of a transaction to its end, also when cancelled meanwhile; the cancellation comes after."""
-    task = asyncio.ensure_future(ending)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as late:
-            cancelled = late
-        except Exception:
-            break
-    if cancelled is not None and not task.cancelled():
-        task.exception()
-        raise cancelled
-    return task.result()
 
 
 async def drain(seconds: float) -> int:

@@ -121,7 +121,7 @@ async def test_a_caught_constraint_leaves_what_a_savepoint_protects(database):
     @unit_of_work
     async def twice(work: Work) -> None:
         await Parcel.create(label="a")
-        found, created = await Parcel.get_or_create(label="a")
+        _, created = await Parcel.get_or_create(label="a")
         assert not created
         _, created = await Parcel.get_or_create(label="b")
         assert created
@@ -243,7 +243,7 @@ async def test_parameters_of_every_kind(database):
         rows = await work.fetch("UPDATE parcel SET weight = 0 WHERE label = $1 RETURNING label, weight", "a")
         assert [tuple(row) for row in rows] == [("a", 0)]
         with pytest.raises(ValueError, match="time zone"):
-            await work.execute(sql, "e", 1, datetime(2026, 1, 1), True)  # noqa: DTZ001
+            await work.execute(sql, "e", 1, datetime(2026, 1, 1), True)
 
     await write()
     rows = await fetch(f"SELECT label, seen_at FROM parcel WHERE {any_of('label', 1, 'text')} ORDER BY label", ["a", "b", "x"])
@@ -259,6 +259,6 @@ async def test_an_instant_without_a_zone_is_refused(database):
 
         @unit_of_work
         async def write(work: Work) -> None:
-            await Parcel.create(label="a", seen_at=datetime(2026, 1, 1))  # noqa: DTZ001
+            await Parcel.create(label="a", seen_at=datetime(2026, 1, 1))
 
         await write()
