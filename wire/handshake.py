@@ -1,0 +1,53 @@
+"""What the head of a request says about who asks, and from which page."""
+
+from starlette.types import Scope
+
+from auth.credentials import Credentials
+from delivery.texts import spoken
+from settings import Mode, Settings
+from wire.origins import origin_allowed
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The header `name` (lower case); several are joined as HTTP has it; None where there is none."""
+    values = [value.decode("latin-1") for given, value in scope["headers"] if given == name]
+    return ", ".join(values) if values else None
+
+
+def cookie_name(settings: Settings) -> str:
+    """The session cookie's name. The plain one is for pages over HTTP, which a `__Host-` cookie does not reach."""
+    plain = settings.is_demo or (settings.mode is Mode.DEVELOPMENT and settings.base_url.startswith("http:"))
+    return "sid" if plain else "__Host-sid"
+
+
+def cookie_of(scope: Scope, settings: Settings) -> str | None:
+    """The session cookie's value; None where there is none."""
+    wanted = cookie_name(settings)
+    for given, value in scope["headers"]:
+        if given == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                name, _, content = pair.strip().partition("=")
+                if name == wanted and content:
+                    return content
+    return None
+
+
+def credentials_of(scope: Scope, settings: Settings) -> Credentials:
+    """The credentials that come with the request's head: the cookie, and a bearer of the Authorization header."""
+    scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
+    client = scope.get("client")
+    return Credentials(
+        cookie=cookie_of(scope, settings),
+        bearer=token.strip() or None if scheme.lower() == "bearer" else None,
+        address=client[0] if client else "",
+        agent=(header(scope, b"user-agent") or "")[:200],
+        language=spoken(header(scope, b"accept-language")),
+    )
+
+
+def origin_fits(scope: Scope, credentials: Credentials, settings: Settings) -> bool:
+    """Whether a socket may be opened: from an allowed page, or by a program that brings no cookie."""
+    origin = header(scope, b"origin")
+    if origin is None:
+        return credentials.cookie is None
+    return origin_allowed(origin, header(scope, b"host") or "", settings)
