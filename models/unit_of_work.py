@@ -19,7 +19,7 @@ from models import clock
 from models.activity import Actor, Entry, write_entries
 from models.database import UnitConnection, current_unit, opened
 from models.events import News, create_counters, take_numbers, write_events
-from models.outbox import Post, write_posts
+from models.outbox import NEWS, Post, write_posts
 from models.refusals import ErrorCode, Failure
 from models.storage_failures import failure_of, is_conflict, overloaded
 from models.uninterrupted import uninterrupted
@@ -100,6 +100,7 @@ class Work:
     def post(self, kind: str, payload: dict[str, Any], due_at: datetime | None = None) -> str:
         """Put a message into the outbox; gives its message id. `due_at` is on the machine's clock."""
         self.posts.append(Post(kind, payload, due_at))
+        self.announce(NEWS)
         return self.posts[-1].message_id
 
     def announce(self, *topics: str) -> None:

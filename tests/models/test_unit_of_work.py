@@ -86,7 +86,7 @@ async def test_activity_events_and_outbox_are_written_with_the_rows(database):
     assert await events_after(9, 1, limit=1) == [Event(2, "PARCEL_SENT", 5, NOON)]
     assert (await last_number(7), await last_number(9), await last_number(11)) == (1, 2, 0)
     assert (await fetch("SELECT count(*) FROM outbox WHERE attempts = 0 AND sent_at IS NULL"))[0][0] == 1
-    assert told == ["after", ("account:9", "account:7", "order:5")]
+    assert told == ["after", ("account:9", "account:7", "outbox", "order:5")]
 
 
 async def test_numbers_go_on_where_they_stopped_for_one_account_and_for_many(database):
