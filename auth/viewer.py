@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from models.refusals import Forbidden, Unauthenticated
 
 
 @dataclass(slots=True)
 class Viewer:
-    """A buyer (`account_id` and `session_id`), a staff token (`staff_id` and `scopes`), or nobody.
+    """A buyer (`account_id`, the row `account` and `session_id`), a staff token (`staff_id` and `scopes`), or nobody.
 
     `now` is the domain's clock at the start of the request, UTC. `refused` is true where a credential came and is
     not valid: such a viewer is told UNAUTHENTICATED by whatever needs one.
@@ -16,6 +17,7 @@ class Viewer:
 
     now: datetime
     account_id: int | None = None
+    account: Any = None
     session_id: int | None = None
     staff_id: int | None = None
     scopes: frozenset[str] = field(default_factory=frozenset)

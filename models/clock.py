@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from tortoise import fields
 from tortoise.models import Model
 
+from models.columns import GivenKey
 from models.database import fetch, opened
 from models.instants import utc_now
 
@@ -15,7 +16,7 @@ LARGEST_STEP = timedelta(days=400)
 class DomainClock(Model):
     """One row, id 1; none: the clock has never been moved."""
 
-    id = fields.IntField(primary_key=True, generated=False)
+    id = GivenKey()
     offset_seconds = fields.BigIntField()
 
     class Meta:

@@ -162,3 +162,8 @@ async def fetch(sql: str, *params: Any) -> Sequence[Any]:
         raise failure from error
 
 
+
+
+def for_update() -> str:
+    """The end of a SELECT that locks its rows until the unit ends; SQLite has one writer anyway."""
+    return " FOR UPDATE" if opened().dialect == "postgres" else ""

@@ -14,18 +14,19 @@ from itertools import groupby
 from tortoise import fields
 from tortoise.models import Model
 
+from models.columns import GivenKey
 from models.database import UnitConnection, fetch
 from models.instants import as_instant
 from models.rows import insert_rows
 
-# Made by SQL, for Tortoise has no keys of two columns: models.migrate.table_of_events.
+# Made by SQL, for Tortoise has no keys of two columns.
 EVENT_TABLE = {
     "sqlite": (
-        "CREATE TABLE IF NOT EXISTS event (account_id BIGINT NOT NULL, number BIGINT NOT NULL, kind VARCHAR(64) NOT NULL, "
+        "CREATE TABLE event (account_id BIGINT NOT NULL, number BIGINT NOT NULL, kind VARCHAR(64) NOT NULL, "
         "subject_id BIGINT, at TIMESTAMP NOT NULL, PRIMARY KEY (account_id, number)) WITHOUT ROWID"
     ),
     "postgres": (
-        "CREATE TABLE IF NOT EXISTS event (account_id BIGINT NOT NULL, number BIGINT NOT NULL, kind VARCHAR(64) NOT NULL, "
+        "CREATE TABLE event (account_id BIGINT NOT NULL, number BIGINT NOT NULL, kind VARCHAR(64) NOT NULL, "
         "subject_id BIGINT, at TIMESTAMPTZ NOT NULL, PRIMARY KEY (account_id, number))"
     ),
 }
@@ -34,7 +35,7 @@ EVENT_TABLE = {
 class AccountEventCounter(Model):
     """The number of the account's newest event; made with the account."""
 
-    account_id = fields.BigIntField(primary_key=True, generated=False)
+    account_id = GivenKey()
     newest = fields.BigIntField(source_field="last", default=0)  # a Model has a `last` of its own
 
     class Meta:

@@ -119,7 +119,7 @@ class Failure(Exception):
         self.code = code
         self.text = text or code.name
         self.retry_after_seconds = retry_after_seconds
-        self.values = values
+        self.values = {"retry_after_seconds": retry_after_seconds, **values}
         super().__init__(self.text)
 
 

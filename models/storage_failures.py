@@ -57,6 +57,11 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(origin(error), POSTGRES_CONFLICT)
 
 
+def is_taken(error: BaseException) -> bool:
+    """True where a row with the same unique key came first, or one that it names is gone."""
+    return isinstance(origin(error), sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError)
+
+
 def origin(error: BaseException) -> BaseException:
     """The driver's error inside the ORM's."""
     while error.args and isinstance(error.args[0], BaseException):

@@ -6,4 +6,8 @@ MODULES: list[str] = [
     "models.events",
     "models.outbox",
     "models.timers",
+    "models.accounts",
+    "models.sessions",
+    "models.catalog",
+    "models.favorites",
 ]

@@ -1,0 +1,89 @@
+"""From what a request brings along to who is asking."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from auth.sessions import token_hash
+from auth.viewer import Viewer
+from models.accounts import Account
+from models.database import fetch
+from models.instants import as_instant, utc_now
+from models.reads import as_json, reads
+from models.sessions import STAFF_PREFIX, TOUCH_EVERY, is_live
+from models.unit_of_work import Work, unit_of_work
+from settings import Settings
+
+LONGEST_TOKEN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The cookie's and the Authorization header's token, and where they came from. `language` is what was asked for
+    in Accept-Language, among the languages spoken."""
+
+    cookie: str | None = None
+    bearer: str | None = None
+    address: str = ""
+    agent: str = ""
+    language: str | None = None
+
+
+async def viewer_of(credentials: Credentials, settings: Settings, now: datetime) -> Viewer:
+    """Who asks. With a cookie and a bearer the bearer alone counts; one that is not valid makes a refused viewer."""
+    viewer = Viewer(
+        now=now, language=credentials.language or "en", address=credentials.address, agent=credentials.agent
+    )
+    token = credentials.bearer or credentials.cookie
+    if not token:
+        return viewer
+    if len(token) > LONGEST_TOKEN:
+        viewer.refused = True
+    elif token.startswith(STAFF_PREFIX):
+        await _as_staff(viewer, token if credentials.bearer else "")
+    else:
+        await _as_buyer(viewer, token, settings)
+    return viewer
+
+
+async def _as_staff(viewer: Viewer, token: str) -> None:
+    found = await fetch("SELECT id, scopes FROM staff_token WHERE token_hash = $1 AND revoked_at IS NULL", token_hash(token))
+    if not found:
+        viewer.refused = True
+        return
+    viewer.staff_id, viewer.scopes = found[0][0], frozenset(as_json(found[0][1]))
+
+
+async def _as_buyer(viewer: Viewer, token: str, settings: Settings) -> None:
+    accounts = reads(Account)
+    found = await fetch(
+        f"SELECT s.id, s.used_at, s.ends_at, s.revoked_at, {accounts.columns_of('a')} FROM session s "
+        "JOIN account a ON a.id = s.account_id WHERE s.token_hash = $1",
+        token_hash(token),
+    )
+    if not found:
+        viewer.refused = True
+        return
+    session_id, used, ends, revoked, *columns = found[0]
+    used_at, ends_at, at = as_instant(used), as_instant(ends), utc_now()
+    assert used_at is not None and ends_at is not None
+    if not is_live(used_at, ends_at, as_instant(revoked), at, timedelta(days=settings.session_idle_days)):
+        viewer.refused = True
+        return
+    (account,) = accounts.decode([columns])
+    viewer.account, viewer.account_id, viewer.session_id, viewer.language = account, account.id, session_id, account.language
+    if at >= used_at + TOUCH_EVERY:
+        await _touch(session_id, at)
+
+
+@unit_of_work
+async def _touch(work: Work, session_id: int, at: datetime) -> None:
+    await work.execute("UPDATE session SET used_at = $1 WHERE id = $2 AND used_at < $3", at, session_id, at)
+
+
+async def is_staff_token(token: str) -> bool:
+    """Whether a staff token is valid, before anything else of the request is read."""
+    if not token.startswith(STAFF_PREFIX) or len(token) > LONGEST_TOKEN:
+        return False
+    return bool(
+        await fetch("SELECT 1 FROM staff_token WHERE token_hash = $1 AND revoked_at IS NULL", token_hash(token))
+    )

@@ -1,0 +1,12 @@
+"""Columns that Tortoise's migrations do not write down rightly by themselves."""
+
+from typing import Any
+
+from tortoise import fields
+
+
+class GivenKey(fields.BigIntField):
+    """A primary key that the writer gives, such as another table's id. (A written migration forgets `generated=False`.)"""
+
+    def __init__(self, **options: Any):
+        super().__init__(**{**options, "primary_key": True, "generated": False})

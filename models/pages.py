@@ -1,0 +1,184 @@
+"""Pages of rows by keyset: as many as asked for, from a cursor on, stable under inserts.
+
+A cursor says what list it is of and where in it: the values of the keys of one row.
+"""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from models import database
+from models.refusals import BadUserInput
+from models.reads import Reads
+
+DEFAULT_SIZE, LARGEST_SIZE = 20, 100
+
+
+class Window(NamedTuple):
+    """What of a list is wanted: `first` after a cursor, or `last` before one."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many rows, 1 to 100.
+
+        Raises:
+            BadUserInput: out of bounds, or both ends at once.
+        """
+        if self.first is not None and self.last is not None:
+            raise BadUserInput(field="last", text="FIRST_AND_LAST")
+        field, size = ("last", self.last) if self.last is not None else ("first", self.first)
+        if size is None:
+            return DEFAULT_SIZE
+        if not 1 <= size <= LARGEST_SIZE:
+            raise BadUserInput(field=field, text="PAGE_SIZE", largest=LARGEST_SIZE)
+        return size
+
+    @property
+    def backwards(self) -> bool:
+        return self.last is not None
+
+
+class Key(NamedTuple):
+    """One sort key: its SQL, the type of its values, and how to find it in a row (default: the attribute)."""
+
+    sql: str
+    type: type
+    value: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Keyset:
+    """The order of a list: its name, for its cursors, and its keys, the last of them unique."""
+
+    name: str
+    keys: tuple[Key, ...]
+    descending: bool = True
+
+    def cursor(self, row: Any) -> str:
+        """Where `row` stands in the list, as opaque text."""
+        values = [key.value(row) if key.value else getattr(row, key.sql) for key in self.keys]
+        return base64.urlsafe_b64encode(orjson.dumps([self.name, *values])).rstrip(b"=").decode()
+
+    def place(self, cursor: str, field: str) -> list[Any]:
+        """The values of the keys in `cursor`.
+
+        Raises:
+            BadUserInput: it is no cursor, or another list's.
+        """
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            name, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            if name != self.name or len(values) != len(self.keys):
+                raise ValueError
+            return [_typed(value, key.type) for value, key in zip(values, self.keys, strict=True)]
+        except (ValueError, TypeError, UnicodeError, binascii.Error):
+            raise BadUserInput(field=field, text="WRONG_CURSOR") from None
+
+
+class Edge(NamedTuple):
+    cursor: str
+    node: Any
+
+
+class PageInfo(NamedTuple):
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass(slots=True)
+class Page:
+    """Rows of a list with their cursors; `count` reads how many the whole list has."""
+
+    edges: list[Edge]
+    page_info: PageInfo
+    count: Callable[[], Awaitable[int]]
+
+
+async def page(source: Reads, condition: str, params: list[Any], keyset: Keyset, window: Window) -> Page:
+    """One page of the rows for which `condition` holds: one statement."""
+    wanted, asked, sorting = _asked(keyset, window, params)
+    where = f"({condition}){asked}"
+    found = await source.where(f"{where} ORDER BY {sorting} LIMIT {wanted + 1}", *params, *_bounds(keyset, window))
+    return _page(source, condition, params, keyset, window, found)
+
+
+async def pages(source: Reads, parent: str, parents: list[int], keyset: Keyset, window: Window) -> list[Page]:
+    """A page of the rows of each of `parents` (values of the column `parent`): one statement for all."""
+    if len(parents) == 1:
+        return [await page(source, f'"{parent}" = $1', [parents[0]], keyset, window)]
+    wanted, asked, sorting = _asked(keyset, window, [None])
+    listed = database.any_of("t.id", 1)  # the shape of a list parameter differs by database
+    each = "unnest($1::bigint[]) AS p(value)" if "ANY" in listed else "json_each($1) AS p"
+    sql = (
+        f'SELECT {source.columns_of("t")} FROM {each} JOIN "{source.table}" t ON t.id IN '
+        f'(SELECT id FROM "{source.table}" WHERE "{parent}" = p.value{asked} ORDER BY {sorting} LIMIT {wanted + 1}) '
+        f"ORDER BY {', '.join(f't.{part.strip()}' for part in sorting.split(','))}"
+    )
+    found = source.decode(await database.fetch(sql, parents, *_bounds(keyset, window)))
+    grouped: dict[int, list[Any]] = {}
+    for row in found:
+        grouped.setdefault(getattr(row, parent), []).append(row)
+    return [_page(source, f'"{parent}" = $1', [p], keyset, window, grouped.get(p, [])) for p in parents]
+
+
+def _asked(keyset: Keyset, window: Window, params: list[Any]) -> tuple[int, str, str]:
+    """How many rows, the SQL that bounds them, and their order."""
+    size = window.size
+    downwards = keyset.descending != window.backwards
+    columns = ", ".join(key.sql for key in keyset.keys)
+    asked, at = "", len(params)
+    for cursor, below in ((window.after, keyset.descending), (window.before, not keyset.descending)):
+        if cursor is not None:
+            places = ", ".join(f"${at + i + 1}" for i in range(len(keyset.keys)))
+            asked += f" AND ({columns}) {'<' if below else '>'} ({places})"
+            at += len(keyset.keys)
+    return size, asked, ", ".join(f"{key.sql} {'DESC' if downwards else 'ASC'}" for key in keyset.keys)
+
+
+def _bounds(keyset: Keyset, window: Window) -> list[Any]:
+    after = keyset.place(window.after, "after") if window.after is not None else []
+    return after + (keyset.place(window.before, "before") if window.before is not None else [])
+
+
+def _page(source: Reads, condition: str, params: list[Any], keyset: Keyset, window: Window, found: list[Any]) -> Page:
+    size = window.size
+    more = len(found) > size
+    kept = found[:size]
+    if window.backwards:
+        kept.reverse()
+    edges = [Edge(keyset.cursor(row), row) for row in kept]
+    info = PageInfo(
+        has_next_page=window.before is not None if window.backwards else more,
+        has_previous_page=more if window.backwards else window.after is not None,
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else None,
+    )
+
+    async def count() -> int:
+        found = await database.fetch(f'SELECT count(*) FROM "{source.table}" WHERE {condition}', *params)
+        return int(found[0][0])
+
+    return Page(edges, info, count)
+
+
+def _typed(value: Any, wanted: type) -> Any:
+    if wanted is datetime:
+        parsed = datetime.fromisoformat(value)
+        if parsed.tzinfo is None:
+            raise ValueError("a cursor's instant has an offset")
+        return parsed.astimezone(UTC)
+    if value.__class__ is not wanted or (wanted is int and abs(value) >= 2**63):
+        raise ValueError("not what the cursor's key is")
+    return value

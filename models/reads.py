@@ -1,0 +1,112 @@
+"""Reads: one named tuple a table, its values decoded, from the SQL text of a read.
+
+Reads on hot ways build no ORM instances and no SQL: the text of a read is a constant for its shape, and a row is a
+tuple with names. Writes and migrations are the ORM's.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+from tortoise import fields
+from tortoise.models import Model
+
+from models import database
+from models.instants import as_instant
+
+
+def as_json(value: Any) -> Any:
+    """A JSON column's value, whichever way the driver gave it."""
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+def as_truth(value: Any) -> bool | None:
+    """A boolean column's value; SQLite gives 0 and 1."""
+    return None if value is None else bool(value)
+
+
+def _decoder(field: fields.Field, dialect: str) -> Callable[[Any], Any] | None:
+    enum_type = getattr(field, "enum_type", None)
+    if enum_type is not None:
+        members = {member.value: member for member in enum_type}
+        members[None] = None
+        return members.__getitem__
+    if isinstance(field, fields.JSONField):
+        return as_json
+    if dialect == "sqlite" and isinstance(field, fields.DatetimeField):
+        return as_instant
+    if dialect == "sqlite" and isinstance(field, fields.BooleanField):
+        return as_truth
+    return None
+
+
+class Reads:
+    """Reads of one model's table in the open database. `columns` is what stands between SELECT and FROM."""
+
+    def __init__(self, model: type[Model], dialect: str):
+        meta = model._meta
+        names = list(meta.fields_db_projection)
+        self.table = meta.db_table
+        self.row: Any = namedtuple(f"{model.__name__}Row", names)  # type: ignore[misc]
+        self.columns = ", ".join(f'"{meta.fields_db_projection[name]}"' for name in names)
+        self.decode = _compiled(self.row, [_decoder(meta.fields_map[name], dialect) for name in names])
+
+    def columns_of(self, alias: str) -> str:
+        """The columns of the table under another name."""
+        return ", ".join(f"{alias}.{column}" for column in self.columns.split(", "))
+
+    async def where(self, condition: str, *params: Any) -> list[Any]:
+        """The rows for which `condition` (all that follows WHERE, with $1… for `params`) holds."""
+        return self.decode(await database.fetch(f'SELECT {self.columns} FROM "{self.table}" WHERE {condition}', *params))
+
+    async def one(self, condition: str, *params: Any) -> Any | None:
+        """The only row for which `condition` holds, or None."""
+        found = await self.where(condition, *params)
+        return found[0] if found else None
+
+    async def by(self, column: str, keys: Iterable[Any], order: str = "") -> dict[Any, list[Any]]:
+        """The rows whose `column` is among `keys`, grouped by it, each group in `order`: one statement."""
+        wanted = list({key for key in keys if key is not None})
+        grouped: dict[Any, list[Any]] = {}
+        if wanted:
+            at = self.row._fields.index(column)
+            sorting = f" ORDER BY {order}" if order else ""
+            for row in await self.where(database.any_of(f'"{column}"', 1) + sorting, wanted):
+                grouped.setdefault(row[at], []).append(row)
+        return grouped
+
+    async def by_id(self, keys: Iterable[int]) -> dict[int, Any]:
+        """The rows with these ids: one statement."""
+        wanted = list({key for key in keys if key is not None})
+        return {row.id: row for row in await self.where(database.any_of("id", 1), wanted)} if wanted else {}
+
+
+_reads: dict[tuple[type[Model], str], Reads] = {}
+
+
+def reads(model: type[Model]) -> Reads:
+    """The reads of `model`."""
+    key = (model, database.dialect())
+    found = _reads.get(key)
+    if found is None:
+        found = _reads[key] = Reads(*key)
+    return found
+
+
+def is_row_of(value: Any, model: type[Model]) -> bool:
+    """Whether `value` is a row of `model`'s table, read either way."""
+    if isinstance(value, model):
+        return True
+    known = _reads.get((model, database.dialect()))
+    return known is not None and isinstance(value, known.row)
+
+
+def _compiled(row: type, decoders: Sequence[Callable[[Any], Any] | None]) -> Callable[[Iterable[Sequence[Any]]], list[Any]]:
+    names = [f"v{i}" for i in range(len(decoders))]
+    values = ", ".join(f"d{i}({name})" if decoder else name for i, (name, decoder) in enumerate(zip(names, decoders, strict=True)))
+    source = f"def decode(found):\n    return [make(row, ({values},)) for {', '.join(names)}, in found]\n"
+    scope: dict[str, Any] = {f"d{i}": decoder for i, decoder in enumerate(decoders) if decoder}
+    scope |= {"make": tuple.__new__, "row": row}
+    exec(source, scope)
+    return scope["decode"]

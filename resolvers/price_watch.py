@@ -1,0 +1,210 @@
+"""Price drops: the alerts that favourites raise, made by the worker and read by their buyers."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from auth.viewer import Viewer
+from delivery.bus import Bus
+from models.catalog import PricePoint, Product
+from models.database import fetch, for_update
+from models.favorites import Favorite, FanOut, PriceDrop
+from models.pages import Edge, Key, Keyset, Page, Window, page
+from models.price_watch import Watch, after_point
+from models.reads import reads
+from models.refusals import NotFound
+from models.rows import insert_rows
+from models.unit_of_work import Work, unit_of_work
+
+DROPS = Keyset("price_drops", (Key("number", int),))
+CHUNK = 1000
+POINTS_A_UNIT = 50
+BATCH = 100
+
+
+class Drop(NamedTuple):
+    """A price drop as the subscription sends it."""
+
+    cursor: str
+    row: PriceDrop
+
+
+async def price_drops(account_id: int, window: Window) -> Page:
+    """The account's alerts, newest first, each as the subscription sends it."""
+    found = await page(reads(PriceDrop), "account_id = $1", [account_id], DROPS, window)
+    found.edges = [Edge(edge.cursor, Drop(edge.cursor, edge.node)) for edge in found.edges]
+    return found
+
+
+async def follow_price_drops(viewer: Viewer, bus: Bus, after: str | None, poll_seconds: float) -> AsyncIterator[Drop]:
+    """The viewer's alerts: those behind the cursor `after`, oldest first, then each as it is committed.
+
+    Raises:
+        Unauthenticated: nobody is signed in. BadUserInput: not a cursor of this list.
+    """
+    account_id = viewer.require_buyer()
+    (seen,) = DROPS.place(after, "after") if after is not None else (await newest_number(account_id),)
+    with bus.listen(f"account:{account_id}") as news:
+        while True:
+            found = await reads(PriceDrop).where(
+                f"account_id = $1 AND number > $2 ORDER BY number LIMIT {BATCH}", account_id, seen
+            )
+            for row in found:
+                seen = row.number
+                yield Drop(DROPS.cursor(row), row)
+            if len(found) < BATCH:
+                await news.wait(poll_seconds)
+
+
+async def follow_prices(bus: Bus, product_id: int, poll_seconds: float) -> AsyncIterator[PricePoint]:
+    """The changes of a product's price, each as it is committed.
+
+    Raises:
+        NotFound: there is no such product.
+    """
+    if await reads(Product).one("id = $1", product_id) is None:
+        raise NotFound(field="productId")
+    with bus.listen(f"product:{product_id}") as news:
+        found = await fetch("SELECT coalesce(max(id), 0) FROM price_point WHERE product_id = $1", product_id)
+        seen = found[0][0]
+        while True:
+            points = await reads(PricePoint).where(
+                f"product_id = $1 AND id > $2 AND previous_minor IS NOT NULL ORDER BY id LIMIT {BATCH}", product_id, seen
+            )
+            for point in points:
+                seen = point.id
+                yield point
+            if len(points) < BATCH:
+                await news.wait(poll_seconds)
+
+
+async def newest_number(account_id: int) -> int:
+    """The number of the account's newest event; 0 before the first."""
+    found = await fetch("SELECT last FROM account_event_counter WHERE account_id = $1", account_id)
+    return int(found[0][0]) if found else 0
+
+
+@unit_of_work
+async def fan_out(work: Work) -> bool:
+    """Work off a part of the waiting price points: up to 50, up to 1,000 favourites. False when none waits.
+
+    A kill in the middle loses nothing and repeats nothing: what a unit did and how far it came commit together.
+    """
+    skip = " SKIP LOCKED" if for_update() else ""
+    source = reads(FanOut)
+    # Only the oldest point of each product: the next one must see the watches as that one leaves them.
+    waiting = source.decode(
+        await work.fetch(
+            f"SELECT {source.columns_of('f')} FROM fan_out f WHERE NOT EXISTS (SELECT 1 FROM fan_out g WHERE "
+            f"g.product_id = f.product_id AND g.at < f.at) ORDER BY f.point_id LIMIT {POINTS_A_UNIT}{for_update()}{skip}"
+        )
+    )
+    if not waiting:
+        return False
+    points = await reads(PricePoint).by_id([job.point_id for job in waiting])
+    products = await reads(Product).by_id([job.product_id for job in waiting])
+    alerts: list[tuple[Any, Any]] = []
+    left = CHUNK
+    for job in waiting:
+        if left <= 0:
+            break
+        point = points[job.point_id]
+        seen, raised, last = await _look_at(work, point, products[job.product_id].available, job.account_id, left)
+        alerts += [(favorite, point) for favorite in raised]
+        if seen < left:
+            await work.execute("DELETE FROM fan_out WHERE point_id = $1", job.point_id)
+        else:
+            await work.execute("UPDATE fan_out SET account_id = $2 WHERE point_id = $1", job.point_id, last)
+        left -= seen
+    await _raise_alerts(work, alerts)
+    return True
+
+
+async def _look_at(work: Work, point: Any, available: bool, above: int, most: int) -> tuple[int, list[Any], int]:
+    """Take favourites of the point's product through it: how many, those that alert, and the last one's account.
+
+    Watches that this price can neither alert nor change are not read.
+    """
+    source = reads(Favorite)
+    dropped = point.price_minor < point.previous_minor
+    favorites = source.decode(
+        await work.fetch(
+            f"SELECT {source.columns} FROM favorite WHERE product_id = $1 AND account_id > $2 AND added_at <= $3 AND ("
+            "alerted_at IS NOT NULL OR (watch_kind = 'ANY_DROP' AND $4) OR (watch_kind = 'TARGET' AND watch_target_minor >= $5) "
+            "OR (watch_kind = 'PERCENT' AND $5 * 100 <= price_minor * (100 - watch_percent))) "
+            f"ORDER BY account_id LIMIT {most}{for_update()}",
+            point.product_id, above, point.at, dropped, point.price_minor,
+        )  # fmt: skip
+    )
+    raised, changed = [], []
+    for favorite in favorites:
+        before = watch_of(favorite)
+        watch, alerts = after_point(before, point.price_minor, point.previous_minor, point.at, available)
+        if alerts:
+            raised.append(favorite)
+        if watch != before:
+            changed.append((favorite.id, watch.armed, watch.alerted_minor, watch.alerted_at, watch.peak_minor))
+    await _change_watches(work, changed)
+    return len(favorites), raised, favorites[-1].account_id if favorites else above
+
+
+def watch_of(favorite: Any) -> Watch:
+    """The watch in a favourite's row."""
+    return Watch(
+        kind=favorite.watch_kind,
+        added_minor=favorite.price_minor,
+        target_minor=favorite.watch_target_minor,
+        percent=favorite.watch_percent,
+        paused=favorite.watch_paused,
+        armed=favorite.armed,
+        alerted_minor=favorite.alerted_minor,
+        alerted_at=favorite.alerted_at,
+        peak_minor=favorite.peak_minor,
+    )
+
+
+async def _change_watches(work: Work, changed: list[tuple[int, bool, int | None, datetime | None, int | None]]) -> None:
+    if not changed:
+        return
+    if not for_update():
+        await work.execute_each(
+            "UPDATE favorite SET armed = $2, alerted_minor = $3, alerted_at = $4, peak_minor = $5 WHERE id = $1", changed
+        )
+        return
+    await work.execute(
+        "UPDATE favorite SET armed = w.armed, alerted_minor = w.alerted_minor, alerted_at = w.alerted_at, peak_minor = w.peak "
+        "FROM unnest($1::bigint[], $2::bool[], $3::bigint[], $4::timestamptz[], $5::bigint[]) "
+        "AS w (id, armed, alerted_minor, alerted_at, peak) WHERE favorite.id = w.id",
+        *(list(column) for column in zip(*changed, strict=True)),
+    )
+
+
+async def _raise_alerts(work: Work, alerts: list[tuple[Any, Any]]) -> None:
+    """Write the alerts and their events, numbered in each account's order. One account may have several products'."""
+    by_turn: list[list[tuple[Any, Any]]] = []
+    turns: dict[int, int] = {}
+    for favorite, point in alerts:
+        turn = turns.get(favorite.account_id, 0)
+        turns[favorite.account_id] = turn + 1
+        if turn == len(by_turn):
+            by_turn.append([])
+        by_turn[turn].append((favorite, point))
+    for turn_alerts in by_turn:
+        numbers = await work.numbered([favorite.account_id for favorite, _ in turn_alerts])
+        await insert_rows(
+            work.connection,
+            "price_drop",
+            "account_id, number, favorite_id, product_id, point_id, old_minor, new_minor, currency, at",
+            "bigint bigint bigint bigint bigint bigint bigint text timestamptz",
+            [
+                (f.account_id, numbers[f.account_id], f.id, f.product_id, p.id, p.previous_minor, p.price_minor, p.currency, p.at)
+                for f, p in turn_alerts
+            ],
+        )
+        await insert_rows(
+            work.connection,
+            "event",
+            "account_id, number, kind, subject_id, at",
+            "bigint bigint text bigint timestamptz",
+            [(f.account_id, numbers[f.account_id], "price_drop", p.id, p.at) for f, p in turn_alerts],
+        )

@@ -1,0 +1,107 @@
+"""What a request carries through execution: who asks and when, and what its edges have read."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tortoise.models import Model
+
+from auth.passwords import Passwords
+from auth.viewer import Viewer
+from delivery.bus import Bus
+from models.reads import reads
+from settings import Settings
+
+Batch = Callable[[list[Any]], Awaitable[list[Any]]]
+
+
+@dataclass(slots=True)
+class Context:
+    """One operation's. `new_session_token` and `session_ended` tell the HTTP front what to do with the cookie;
+    `resume_after` is the cursor that an event stream came back with."""
+
+    viewer: Viewer
+    settings: Settings
+    bus: Bus
+    passwords: Passwords
+    request_id: str = ""
+    resume_after: str | None = None
+    new_session_token: str | None = None
+    session_ended: bool = False
+    loads: "Loads" = field(default_factory=lambda: Loads())
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often a subscription looks at the tables without a hint."""
+        return self.bus.poll_seconds
+
+    @property
+    def language(self) -> str:
+        return self.viewer.language
+
+
+class Loads:
+    """What the edges of one operation have read, by edge, arguments and row: nothing is read twice.
+
+    Stock execution asks for one row at a time; what is asked in one turn of the loop is read together.
+    """
+
+    __slots__ = ("_by_id", "_known", "_locks", "_waiting")
+
+    def __init__(self) -> None:
+        self._by_id: dict[type[Model], dict[int, Any]] = {}
+        self._locks: dict[type[Model], asyncio.Lock] = {}
+        self._known: dict[Hashable, dict[int, tuple[Any, Any]]] = {}
+        self._waiting: dict[Hashable, list[tuple[Any, asyncio.Future]]] = {}
+
+    async def by_id(self, model: type[Model], keys: Iterable[int | None]) -> dict[int, Any]:
+        """The rows of `model` with these ids, and others that were read before; only missing ones are read."""
+        known = self._by_id.setdefault(model, {})
+        wanted = {key for key in keys if key is not None}
+        if not wanted <= known.keys():
+            async with self._locks.setdefault(model, asyncio.Lock()):
+                missing = wanted - known.keys()
+                if missing:
+                    known.update(await reads(model).by_id(missing))
+        return known
+
+    def keep(self, key: Hashable, rows: list[Any], results: list[Any]) -> None:
+        """Remember `results` of the edge `key` for `rows`; an exception among them is raised when asked for."""
+        known = self._known.setdefault(key, {})
+        for row, result in zip(rows, results, strict=True):
+            known[id(row)] = (row, result)  # the row is kept too, so that its id stays its own
+
+    async def load(self, key: Hashable, row: Any, batch: Batch) -> Any:
+        """The result of the edge `key` for `row`, read together with others that wait for the same edge."""
+        known = self._known.get(key)
+        if known is not None and (found := known.get(id(row))) is not None:
+            if isinstance(found[1], BaseException):
+                raise found[1]
+            return found[1]
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            waiting = self._waiting[key] = []
+            loop.call_soon(lambda: loop.create_task(self._run(key, batch)))
+        future = loop.create_future()
+        waiting.append((row, future))
+        return await future
+
+    async def _run(self, key: Hashable, batch: Batch) -> None:
+        waiting = self._waiting.pop(key)
+        rows = list({id(row): row for row, _ in waiting}.values())
+        try:
+            results = await batch(rows)
+        except Exception as failure:
+            results = [failure] * len(rows)
+        self.keep(key, rows, results)
+        by_row = {id(row): result for row, result in zip(rows, results, strict=True)}
+        for row, future in waiting:
+            if future.done():
+                continue
+            result = by_row[id(row)]
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

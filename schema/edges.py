@@ -1,0 +1,151 @@
+"""Fields of the graph, declared once and read by both ways of execution.
+
+A field of a type is one of three things: an *attribute* of the row, found by name (`strawberry.field`); a *derived*
+value, `(row, context, arguments) → value`; or an *edge* to other rows, `(rows, context, arguments) → one result a
+row`, read for a whole level together. What a field is stands in its metadata, where `wire/execution.py` finds it.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import strawberry
+from strawberry.types import Info
+from tortoise.models import Model
+
+from models.reads import reads
+from schema.context import Context
+from schema.scalars import global_id
+
+DERIVED, EDGE, EVENT, LIST_SIZE, PERSONAL = "derived", "edge", "event", "list_size", "personal"
+
+Derive = Callable[..., Any]
+Read = Callable[..., Awaitable[list[Any]]]
+
+
+def attribute(description: str, *, name: str | None = None) -> Any:
+    """A field that is the row's attribute of the same name."""
+    return strawberry.field(description=description, name=name)
+
+
+def derived(work: Derive, *, description: str, size: int | None = None, personal: bool = False) -> Any:
+    """A field computed from the row at hand: `work(row, context, **arguments)`, never waiting.
+
+    `size` is how many entries a list is counted for in the cost of a document; `personal` marks a value that
+    depends on who asks, so that it is never shared between viewers.
+    """
+
+    def resolver(root: Any, info: Info, **arguments: Any) -> Any:
+        return work(root, info.context, **arguments)
+
+    return _field(resolver, work, description, {DERIVED: work, LIST_SIZE: size, PERSONAL: personal})
+
+
+def edge(work: Read, *, description: str, size: int | None = None, personal: bool = False) -> Any:
+    """A field that leads to other rows: `await work(rows, context, **arguments)` gives one result for each row.
+
+    A result that is an exception is raised where its row stands.
+    """
+
+    async def resolver(root: Any, info: Info, **arguments: Any) -> Any:
+        context: Context = info.context
+
+        async def batch(rows: list[Any]) -> list[Any]:
+            return await work(rows, context, **arguments)
+
+        return await context.loads.load(edge_key(work, arguments), root, batch)
+
+    return _field(resolver, work, description, {EDGE: work, LIST_SIZE: size, PERSONAL: personal})
+
+
+def root(work: Callable[..., Awaitable[Any]], *, description: str, personal: bool = False) -> Any:
+    """A field of Query: `await work(context, **arguments)`."""
+
+    async def read(rows: list[Any], context: Context, **arguments: Any) -> list[Any]:
+        return [await work(context, **arguments)] * len(rows)
+
+    read.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [_positional("rows"), *inspect.signature(work).parameters.values()]
+    )
+    return edge(read, description=description, personal=personal)
+
+
+def to_one(model: type[Model], *, key: str, description: str) -> Any:
+    """The row of `model` whose id is in this row's `key`; null where that is null."""
+
+    async def read(rows: list[Any], context: Context) -> list[Any]:
+        found = await context.loads.by_id(model, [getattr(row, key) for row in rows])
+        return [found.get(getattr(row, key)) for row in rows]
+
+    return edge(read, description=description)
+
+
+def to_many(model: type[Model], *, key: str, order: str, size: int, description: str) -> Any:
+    """The rows of `model` whose `key` holds this row's id, in `order` (SQL)."""
+
+    async def read(rows: list[Any], context: Context) -> list[Any]:
+        found = await reads(model).by(key, [row.id for row in rows], order)
+        return [found.get(row.id, []) for row in rows]
+
+    return edge(read, description=description, size=size)
+
+
+def identity(kind: str) -> Any:
+    """The field `id` of the type `kind`."""
+
+    def opaque(row: Any, context: Context) -> str:
+        return global_id(kind, row.id)
+
+    return derived(opaque, description="Opaque, unique in the whole graph; good for node(id).")
+
+
+def stream(work: Callable[..., AsyncIterator[Any]], *, description: str, personal: bool = True) -> Any:
+    """A field of Subscription: `work(context, **arguments)` yields its events, each of which is the field's value."""
+
+    async def resolver(root: Any, info: Info, **arguments: Any) -> AsyncIterator[Any]:
+        events = work(info.context, **arguments)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()  # type: ignore[attr-defined]
+
+    signed = inspect.signature(work)
+    resolver.__signature__ = _signature(list(signed.parameters.values())[1:])  # type: ignore[attr-defined]
+    resolver.__annotations__ = {"info": Info} | {p.name: p.annotation for p in list(signed.parameters.values())[1:]}
+    return strawberry.subscription(resolver=resolver, description=description, metadata={EVENT: True, PERSONAL: personal})
+
+
+def itself(row: Any, context: Context) -> Any:
+    """For a type that shows more of the same row."""
+    return row
+
+
+def edge_key(work: Read, arguments: dict[str, Any]) -> Any:
+    """What makes two reads of an edge the same read."""
+    return (work, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in sorted(arguments.items())))
+
+
+def _positional(name: str) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _signature(arguments: list[inspect.Parameter]) -> inspect.Signature:
+    """What Strawberry reads the arguments from. A default of None means: not given, and stands in no SDL."""
+    keywords = [
+        parameter.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            default=strawberry.UNSET if parameter.default is None else parameter.default,
+        )
+        for parameter in arguments
+    ]
+    info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
+    return inspect.Signature([_positional("root"), info, *keywords])
+
+
+def _field(resolver: Callable, work: Callable, description: str, metadata: dict[str, Any]) -> Any:
+    """A Strawberry field whose arguments are those of `work` after its first two."""
+    arguments = list(inspect.signature(work).parameters.values())[2:]
+    resolver.__signature__ = _signature(arguments)  # type: ignore[attr-defined]
+    resolver.__annotations__ = {"info": Info} | {p.name: p.annotation for p in arguments}
+    return strawberry.field(resolver=resolver, description=description, metadata=metadata)

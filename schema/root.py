@@ -1,0 +1,65 @@
+"""The whole schema: every domain's part of Query, Mutation and Subscription, put together."""
+
+from typing import Annotated, Any
+
+import strawberry
+from graphql import GraphQLSchema
+from strawberry.schema.config import StrawberryConfig
+
+from models.refusals import Refusal
+from schema.accounts import AccountsMutation, AccountsQuery
+from schema.catalog import CatalogMutation, CatalogQuery
+from schema.context import Context
+from schema.edges import root
+from schema.favorites import FavoritesMutation, FavoritesSubscription
+from schema.node import FINDERS, Node
+from schema.scalars import SCALARS, Instant, split_id
+
+Id = Annotated[strawberry.ID, strawberry.argument(description="Any object's id.")]
+
+
+async def _node(context: Context, id: Id) -> Any:
+    found = split_id(id)
+    if found is None or found[0] not in FINDERS:
+        return None
+    try:
+        return await FINDERS[found[0]](context, found[1])
+    except Refusal:
+        return None
+
+
+async def _server_time(context: Context) -> Any:
+    return context.viewer.now
+
+
+@strawberry.type(description="What can be read.")
+class Query(AccountsQuery, CatalogQuery):
+    node: Node | None = root(
+        _node, description="Any object that the viewer may see; null for what is missing, malformed or another buyer's.", personal=True
+    )
+    server_time: Instant = root(_server_time, description="The domain's clock: what countdowns are measured against.")
+
+
+@strawberry.type(description="What can be changed. A buyer's mutation answers its success or a Refusal, and a refusal has changed nothing.")
+class Mutation(AccountsMutation, CatalogMutation, FavoritesMutation):
+    pass
+
+
+@strawberry.type(description="What can be listened to.")
+class Subscription(FavoritesSubscription):
+    pass
+
+
+def build_schema(*, demo: bool) -> strawberry.Schema:
+    """The schema; with `demo`, that of demo mode, which can move its clock."""
+    return strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+
+
+def graphql_schema(*, demo: bool) -> GraphQLSchema:
+    """What graphql-core executes."""
+    return build_schema(demo=demo)._schema

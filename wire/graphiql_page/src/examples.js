@@ -1,0 +1,165 @@
+import { demo } from "./demo.js";
+
+export const STAFF_TAB = "ChangeAPrice";
+export const staffHeaders = JSON.stringify({ authorization: `Bearer ${demo?.staffToken ?? "kst_…"}` }, null, 2);
+
+const dashboard = `# A buyer's start page in one request. Sign in above first.
+query Dashboard {
+  serverTime
+  me {
+    displayName
+    home {
+      orderCounts { status count }
+      disputeCount
+      reviewCount
+      unreadMessageCount
+      favoriteStores { name }
+      attention { awaitingPayment protectionEnding couponsEnding }
+    }
+    orders(first: 5) {
+      totalCount
+      edges {
+        node {
+          number
+          status
+          placedAt
+          total { formatted }
+          store { name }
+          items { title quantity price { formatted } }
+          protection { phase endsAt secondsLeft ending }
+        }
+      }
+    }
+    coupons(first: 10) {
+      totalCount
+      edges {
+        node {
+          title
+          issuer
+          state
+          endsAt
+          secondsLeft
+          amountOff { formatted }
+          percentOff
+          minimumSpend { formatted }
+          store { name }
+        }
+      }
+    }
+    favorites(first: 5) {
+      totalCount
+      edges {
+        node {
+          product { title available }
+          price { formatted }
+          change { percent amount { formatted } }
+        }
+      }
+    }
+  }
+}
+`;
+
+const orders = `# One page of orders, newest first; the next one begins after endCursor.
+query Orders($tab: OrderTab!, $search: String, $after: String) {
+  me {
+    orders(tab: $tab, search: $search, first: 10, after: $after) {
+      totalCount
+      pageInfo { hasNextPage endCursor }
+      edges {
+        node {
+          id
+          number
+          status
+          placedAt
+          total { amount currency formatted }
+          discount { formatted }
+          store { name }
+          address
+          items { title quantity price { formatted } product { id available } }
+          shipments {
+            carrier
+            trackingNumber
+            shippedAt
+            deliveredAt
+            events { at status place }
+          }
+          protection {
+            phase
+            startsAt
+            endsAt
+            secondsLeft
+            serverTime
+            ending
+            frozen
+            fundsReleaseAt
+            extensions { days by state at }
+          }
+          coupons { title state }
+          conversation { id unreadCount }
+          actions { name allowed code message availableFrom availableUntil }
+        }
+      }
+    }
+  }
+}
+`;
+
+const favorites = `# What the buyer watches, and how the price has moved since.
+query Favorites($after: String) {
+  me {
+    favorites(first: 10, after: $after) {
+      totalCount
+      pageInfo { hasNextPage endCursor }
+      edges {
+        node {
+          id
+          addedAt
+          priceWhenAdded { formatted }
+          price { formatted }
+          lowestPrice30Days { formatted }
+          change { percent amount { formatted } }
+          watch { kind target { formatted } percent paused alreadyMet }
+          product { id title available store { name } }
+        }
+      }
+    }
+  }
+}
+`;
+
+const priceDrops = `# Runs until it is stopped. Lower a price from the tab ${STAFF_TAB} in a second window,
+# since GraphiQL stops a subscription when another tab is chosen.
+subscription PriceDrops {
+  priceDrops {
+    cursor
+    at
+    product { id title }
+    oldPrice { formatted }
+    newPrice { formatted }
+    favorite { id lowestPrice30Days { formatted } watch { kind alreadyMet } }
+  }
+}
+`;
+
+const changeAPrice = `# What a platform's own system sends; the staff token stands under Headers.
+mutation ${STAFF_TAB}($input: SetPricesInput!) {
+  setPrices(input: $input) {
+    results { externalId status code message }
+  }
+}
+`;
+
+const priceRow = demo?.priceRow ?? { externalId: "product-1", amount: "9.90", currency: "EUR" };
+
+export const exampleTabs = [
+  { query: dashboard },
+  { query: orders, variables: pretty({ tab: "ALL", search: null, after: null }) },
+  { query: favorites, variables: pretty({ after: null }) },
+  { query: priceDrops },
+  { query: changeAPrice, variables: pretty({ input: { rows: [priceRow] } }), headers: staffHeaders },
+];
+
+function pretty(value) {
+  return JSON.stringify(value, null, 2);
+}

@@ -1,0 +1,51 @@
+import { parse } from "graphql";
+import { createClient } from "graphql-ws";
+
+const url = new URL("/graphql", location.href);
+const socketUrl = Object.assign(new URL(url), { protocol: url.protocol === "https:" ? "wss:" : "ws:" }).href;
+
+let sockets = new Map();
+
+// GraphiQL's own idea of the document lags behind the editor for a moment; the text that is sent decides.
+export async function fetcher(params, { headers } = {}) {
+  const operation = operationOf(params);
+  const request = { ...params, operationName: operation?.name?.value ?? params.operationName };
+  return operation?.operation === "subscription" ? socket(bearerOf(headers)).iterate(request) : post(request, headers);
+}
+
+export async function post(request, headers) {
+  const answer = await fetch(url, {
+    method: "POST",
+    credentials: "same-origin",
+    headers: { "content-type": "application/json", accept: "application/graphql-response+json, application/json;q=0.9", ...headers },
+    body: JSON.stringify(request),
+  });
+  return answer.json();
+}
+
+// A socket belongs to whoever was signed in when it opened.
+export function closeSockets() {
+  for (const client of sockets.values()) client.dispose();
+  sockets = new Map();
+}
+
+function socket(bearer) {
+  if (!sockets.has(bearer)) {
+    sockets.set(bearer, createClient({ url: socketUrl, connectionParams: bearer && { authorization: bearer } }));
+  }
+  return sockets.get(bearer);
+}
+
+function bearerOf(headers = {}) {
+  return Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === "authorization")?.[1];
+}
+
+function operationOf({ query, operationName }) {
+  let operations;
+  try {
+    operations = parse(query).definitions.filter((definition) => definition.kind === "OperationDefinition");
+  } catch {
+    return undefined; // The server says what is wrong with the text.
+  }
+  return operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === operationName);
+}

@@ -1,0 +1,24 @@
+import { GraphiQL } from "graphiql";
+import "graphiql/setup-workers/vite";
+import "graphiql/style.css";
+import { createRoot } from "react-dom/client";
+
+import { Buyers } from "./buyers.jsx";
+import { demo } from "./demo.js";
+import { exampleTabs } from "./examples.js";
+import { fetcher } from "./fetcher.js";
+import "./page.css";
+import { tabsWithStaffToken } from "./storage.js";
+
+createRoot(document.getElementById("root")).render(
+  <>
+    {demo && <Buyers buyers={demo.buyers} />}
+    <GraphiQL
+      fetcher={fetcher}
+      defaultTabs={exampleTabs}
+      storage={tabsWithStaffToken}
+      defaultEditorToolsVisibility="variables"
+      inputValueDeprecation
+    />
+  </>,
+);
