@@ -1,9 +1,9 @@
 import { demo } from "./demo.js";
 
-export const STAFF_TAB = "ChangeAPrice";
-export const staffHeaders = JSON.stringify({ authorization: `Bearer ${demo?.staffToken ?? "kst_…"}` }, null, 2);
+const STAFF_TAB = "ChangeAPrice";
+const staffHeaders = JSON.stringify({ authorization: `Bearer ${demo?.staffToken ?? "kst_…"}` }, null, 2);
 
-const dashboard = `# A buyer's start page in one request. Sign in above first.
+const dashboard = `# A buyer's start page. Sign in above first.
 query Dashboard {
   serverTime
   me {
@@ -128,8 +128,8 @@ query Favorites($after: String) {
 }
 `;
 
-const priceDrops = `# Runs until it is stopped. Lower a price from the tab ${STAFF_TAB} in a second window,
-# since GraphiQL stops a subscription when another tab is chosen.
+const priceDrops = `# Runs until it is stopped. Lower a price in a second window,
+# by its tab ${STAFF_TAB}: choosing another tab here ends it.
 subscription PriceDrops {
   priceDrops {
     cursor
@@ -142,7 +142,8 @@ subscription PriceDrops {
 }
 `;
 
-const changeAPrice = `# What a platform's own system sends; the staff token stands under Headers.
+const changeAPrice = `# What a platform's own system sends.
+# The staff token stands under Headers.
 mutation ${STAFF_TAB}($input: SetPricesInput!) {
   setPrices(input: $input) {
     results { externalId status code message }

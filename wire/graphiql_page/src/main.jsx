@@ -8,7 +8,9 @@ import { demo } from "./demo.js";
 import { exampleTabs } from "./examples.js";
 import { fetcher } from "./fetcher.js";
 import "./page.css";
-import { tabsWithStaffToken } from "./storage.js";
+import { renewStaffToken } from "./token.js";
+
+if (demo) renewStaffToken(demo.staffToken);
 
 createRoot(document.getElementById("root")).render(
   <>
@@ -16,7 +18,7 @@ createRoot(document.getElementById("root")).render(
     <GraphiQL
       fetcher={fetcher}
       defaultTabs={exampleTabs}
-      storage={tabsWithStaffToken}
+      shouldPersistHeaders={Boolean(demo)}
       defaultEditorToolsVisibility="variables"
       inputValueDeprecation
     />
