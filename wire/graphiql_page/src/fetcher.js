@@ -10,7 +10,7 @@ let sockets = new Map();
 export async function fetcher(params, { headers } = {}) {
   const operation = operationOf(params);
   const request = { ...params, operationName: operation?.name?.value ?? params.operationName };
-  return operation?.operation === "subscription" ? socket(bearerOf(headers)).iterate(request) : post(request, headers);
+  return operation?.operation === "subscription" ? events(socket(bearerOf(headers)), request) : post(request, headers);
 }
 
 export async function post(request, headers) {
@@ -27,6 +27,21 @@ export async function post(request, headers) {
 export function closeSockets() {
   for (const client of sockets.values()) client.dispose();
   sockets = new Map();
+}
+
+function events(client, request) {
+  const stream = client.iterate(request);
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () => stream.next().catch(explain),
+    return: () => stream.return(),
+  };
+}
+
+function explain(cause) {
+  throw cause instanceof CloseEvent ? new Error(`The socket was closed: ${cause.code} ${cause.reason}`.trim()) : cause;
 }
 
 function socket(bearer) {
