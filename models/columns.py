@@ -8,5 +8,8 @@ from tortoise import fields
 class GivenKey(fields.BigIntField):
     """A primary key that the writer gives, such as another table's id. (A written migration forgets `generated=False`.)"""
 
+    class _db_sqlite:
+        SQL_TYPE = "INTEGER"  # the row's own number, so the key needs no index of its own
+
     def __init__(self, **options: Any):
         super().__init__(**{**options, "primary_key": True, "generated": False})
