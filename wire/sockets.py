@@ -30,6 +30,12 @@ class TooMany(Exception):
     """This buyer or this address has as many connections as it may."""
 
 
+class EventStream(Protocol):
+    """An open event stream. `restart` has it end, so that its client comes back."""
+
+    def restart(self) -> None: ...
+
+
 class Connection(Protocol):
     """What has to end when its session ends. `end` returns at once."""
 
@@ -61,6 +67,7 @@ class Sockets:
         self._of_buyer: Counter[tuple[str, int]] = Counter()
         self._unready: Counter[str] = Counter()
         self._looking: set[asyncio.Task[bool]] = set()
+        self.event_streams: set[EventStream] = set()
 
     def greet(self, address: str) -> None:
         """Count a socket that has not yet said who it is.
@@ -146,16 +153,19 @@ class Sockets:
             except Exception as failure:
                 log.warning("sessions could not be looked at: %s", type(failure).__name__)
 
+    @asynccontextmanager
+    async def watch(self, bus: Bus) -> AsyncIterator[None]:
+        """Notice the end of sessions until the block ends."""
+        with bus.hear("session", self.heard):
+            watching = asyncio.create_task(self._look_for_ever(), name="sockets-look")
+            try:
+                yield
+            finally:
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
 
-@asynccontextmanager
-async def open_sockets(bus: Bus, is_live: IsLive) -> AsyncIterator[Sockets]:
-    """The process's connections, watched until the block ends."""
-    sockets = Sockets(is_live)
-    with bus.hear("session", sockets.heard):
-        watch = asyncio.create_task(sockets._look_for_ever(), name="sockets-look")
-        try:
-            yield sockets
-        finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+    def drain(self) -> None:
+        """The service is about to stop: have event streams end. The server itself closes the sockets (1012)."""
+        for stream in tuple(self.event_streams):
+            stream.restart()

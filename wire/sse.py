@@ -30,12 +30,17 @@ HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-bu
 
 
 class StreamEnd:
-    """What ends an event stream from outside: its session does."""
+    """What ends an event stream from outside: its session's end, or that of the service (`restarting`)."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
+        self.restarting = False
 
     def end(self) -> None:
+        self.ended.set()
+
+    def restart(self) -> None:
+        self.restarting = True
         self.ended.set()
 
 
@@ -58,6 +63,7 @@ async def respond(
     end, session = StreamEnd(), None
     try:
         await _put(send, b":\n\n")
+        service.sockets.event_streams.add(end)
         session = service.sockets.enter(context.viewer, end, "stream")
         await _until_over(service, prepared, variables, context, receive, send, end, session)
     except TooMany:
@@ -65,6 +71,7 @@ async def respond(
     except _Gone:
         pass
     finally:
+        service.sockets.event_streams.discard(end)
         if session is not None:
             service.sockets.leave(session, end, "stream")
 
@@ -90,7 +97,8 @@ async def _until_over(
             task.cancel()
         await asyncio.gather(writing, *others, return_exceptions=True)
     if was_ended:
-        await _put(send, _errors(Unauthenticated(), context) + COMPLETE, last=True)
+        last = b"" if end.restarting else _errors(Unauthenticated(), context) + COMPLETE
+        await _put(send, last, last=True)  # a stream that ends without complete is taken up again by clients
     elif not writing.cancelled():
         writing.result()
         await _put(send, b"", last=True)
@@ -108,7 +116,7 @@ async def _answers(
     async with aclosing(service.subscribe(prepared, variables, context)) as events:
         async for event in events:
             if session is not None and not session.fresh and not await service.sockets.look(session):
-                return
+                raise Unauthenticated
             yield event.payload, event.cursor
 
 
