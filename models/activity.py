@@ -10,6 +10,7 @@ from tortoise.indexes import Index
 from tortoise.models import Model
 
 from models.database import UnitConnection
+from models.columns import dump_json, load_json
 from models.instants import Instant
 from models.rows import insert_rows
 
@@ -32,7 +33,7 @@ class Activity(Model):
     verb = fields.CharField(max_length=64)
     subject_kind = fields.CharField(max_length=32)
     subject_id = fields.BigIntField(null=True)
-    details: dict[str, Any] = fields.JSONField(encoder=dump_details, decoder=load_details)
+    details: dict[str, Any] = fields.JSONField(encoder=dump_json, decoder=load_json)
 
     class Meta:
         table = "activity"

@@ -4,6 +4,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
+from models.columns import dump_json, load_json
 from models.instants import Instant
 
 
@@ -27,7 +28,7 @@ class Product(Model):
     external_id = fields.CharField(120, unique=True)
     store: fields.ForeignKeyRelation[Store] = fields.ForeignKeyField("models.Store", on_delete=fields.RESTRICT)
     store_id: int
-    titles = fields.JSONField()
+    titles = fields.JSONField(encoder=dump_json, decoder=load_json)
     title_folded = fields.TextField()
     available = fields.BooleanField()
     currency = fields.CharField(3)

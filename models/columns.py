@@ -2,7 +2,16 @@
 
 from typing import Any
 
+import orjson
 from tortoise import fields
+
+
+def dump_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def load_json(value: str | bytes) -> Any:
+    return orjson.loads(value)
 
 
 class GivenKey(fields.BigIntField):

@@ -16,6 +16,7 @@ from tortoise.models import Model
 
 from models.activity import dump_details, load_details
 from models.database import UnitConnection, any_of, fetch
+from models.columns import dump_json, load_json
 from models.instants import Instant, as_instant, utc_now
 from models.rows import insert_rows
 
@@ -34,7 +35,7 @@ class OutboxMessage(Model):
     id = fields.BigIntField(primary_key=True)
     message_id = fields.CharField(max_length=32, unique=True)  # the same at every attempt
     kind = fields.CharField(max_length=64)
-    payload: Any = fields.JSONField(encoder=dump_details, decoder=load_details)  # emptied once sent
+    payload: Any = fields.JSONField(encoder=dump_json, decoder=load_json)  # emptied once sent
     wanted_at = Instant()  # when it was to leave
     due_at = Instant(null=True)
     attempts = fields.IntField(default=0)

@@ -7,6 +7,7 @@ from tortoise.indexes import Index
 from tortoise.models import Model
 
 from models.accounts import Account
+from models.columns import dump_json, load_json
 from models.instants import Instant
 
 STAFF_PREFIX = "kst_"
@@ -49,7 +50,7 @@ class StaffToken(Model):
     id = fields.BigIntField(primary_key=True)
     name = fields.CharField(100)
     token_hash = fields.CharField(64, unique=True)
-    scopes = fields.JSONField()
+    scopes = fields.JSONField(encoder=dump_json, decoder=load_json)
     created_at = Instant()
     revoked_at = Instant(null=True)
 

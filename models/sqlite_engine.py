@@ -1,8 +1,8 @@
 """SQLite for Tortoise: reads on the event loop from a connection of their own, writes only in units of work.
 
 One connection writes. A unit holds its lock from BEGIN IMMEDIATE to COMMIT; between them statements run on the event
-loop, for they only touch memory (microseconds, where a hop to the connection's thread costs more). BEGIN under
-contention and COMMIT, which may wait for another process or for the disk, run on the thread.
+loop, for they only touch memory (microseconds, where a hop to the connection's thread costs a hundred). What may wait
+runs on the thread: BEGIN where another process writes, and COMMIT where the disk is slow.
 A second connection, read-only, serves everything outside units; it sees a commit at once and never waits for a unit.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import random
 import re
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -25,6 +26,7 @@ from models.storage_failures import overloaded
 
 BUSY_TIMEOUT_MS = 5000
 BEGIN_ATTEMPTS = 5
+SLOW_COMMIT_SECONDS = 0.001  # the longest the event loop may stand still for a commit, on average
 CACHED_STATEMENTS = 512
 PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
 PRAGMAS = {
@@ -33,7 +35,7 @@ PRAGMAS = {
     "foreign_keys": "ON",
     "secure_delete": "ON",
     "recursive_triggers": "ON",
-    "busy_timeout": str(BUSY_TIMEOUT_MS),
+    "busy_timeout": "0",  # the event loop does not wait; `begin_waiting` does
 }
 
 
@@ -98,6 +100,26 @@ def open_reader(path: str) -> sqlite3.Connection:
     return reader
 
 
+def begin_at_once(writer: sqlite3.Connection) -> bool:
+    """False: another process is writing."""
+    try:
+        writer.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as busy:
+        if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def begin_waiting(writer: sqlite3.Connection) -> bool:
+    """False: another process has been writing all the while. For the connection's thread."""
+    writer.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    try:
+        return begin_at_once(writer)
+    finally:
+        writer.execute("PRAGMA busy_timeout=0")
+
+
 class OnLoop:
     """The writing connection as a unit uses it: the calls Tortoise makes to aiosqlite, without the hop to its thread."""
 
@@ -131,6 +153,7 @@ class SqliteEngine(SqliteClient):
         super().__init__(file_path, **{**PRAGMAS, **kwargs})
         self.allow_unsafe = allow_unsafe
         self.reader: sqlite3.Connection | None = None
+        self.commit_seconds = 0.0  # how long commits took of late
 
     async def create_connection(self, with_db: bool) -> None:
         """Open both connections.
@@ -233,33 +256,22 @@ class SqliteUnit(SqliteTransactionWrapper):
         """
         await self.engine._lock.acquire()
         self._holds_lock = True
-        if self._begin_at_once():
+        if begin_at_once(self.raw):
             return
         for attempt in range(BEGIN_ATTEMPTS):
-            try:
-                await self.thread.execute("BEGIN IMMEDIATE")
+            if await self.thread._execute(begin_waiting, self.raw):
                 return
-            except sqlite3.OperationalError as busy:
-                if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
             await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)
         raise overloaded()
 
-    def _begin_at_once(self) -> bool:
-        self.raw.execute("PRAGMA busy_timeout=0")
-        try:
-            self.raw.execute("BEGIN IMMEDIATE")
-            return True
-        except sqlite3.OperationalError as busy:
-            if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            return False
-        finally:
-            self.raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-
     async def commit(self) -> None:
         self._require_open()
-        await self.thread.commit()
+        began = time.perf_counter()
+        if self.engine.commit_seconds < SLOW_COMMIT_SECONDS:
+            self.raw.execute("COMMIT")
+        else:
+            await self.thread.commit()
+        self.engine.commit_seconds += (time.perf_counter() - began - self.engine.commit_seconds) / 8
         self._release()
 
     async def abandon(self) -> None:

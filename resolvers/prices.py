@@ -146,7 +146,7 @@ async def _write(work: Work, viewer: Viewer, points: list[tuple], newest: dict[i
         await insert_rows(
             work.connection, "fan_out", "point_id, product_id, at, account_id", "bigint bigint timestamptz bigint", waiting
         )
-        work.announce("fan_out", *(f"product:{product_id}" for product_id in moved))
+        work.announce("work", *(f"product:{product_id}" for product_id in moved))
 
 
 async def write_first_points(work: Work, products: Sequence[Any]) -> None:

@@ -22,8 +22,8 @@ async def _own(context: Context, account_id: int) -> Any:
     return context.viewer.account
 
 
-@reads_rows_of(rows.Account, _own)
 @strawberry.type(description="The buyer.")
+@reads_rows_of(rows.Account, _own)
 class Account(AccountFavorites, Node):
     id: strawberry.ID = identity("Account")
     display_name: str = attribute("As the buyer wants to be called.")

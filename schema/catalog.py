@@ -27,8 +27,8 @@ async def _store(context: Context, store_id: int) -> Any:
     return found
 
 
-@reads_rows_of(rows.Store, _store)
 @strawberry.type(description="A seller's shop.")
+@reads_rows_of(rows.Store, _store)
 class Store(Node):
     id: strawberry.ID = identity("Store")
     name: str = attribute("As the seller calls it.")
@@ -72,8 +72,8 @@ async def _product(context: Context, product_id: int) -> Any:
     return await catalog.product(product_id)
 
 
-@reads_rows_of(rows.Product, _product)
 @strawberry.type(description="What a store sells.")
+@reads_rows_of(rows.Product, _product)
 class Product(Node):
     id: strawberry.ID = identity("Product")
     title: str = derived(title, description="In the viewer's language, else in English, else in any.")

@@ -91,8 +91,8 @@ async def _favorite(context: Context, favorite_id: int) -> Any:
     return await favorites.favorite(context.viewer, favorite_id, "id")
 
 
-@reads_rows_of(rows.Favorite, _favorite)
 @strawberry.type(description="One product on the buyer's wish list, with the watch on its price.")
+@reads_rows_of(rows.Favorite, _favorite)
 class Favorite(Node):
     id: strawberry.ID = identity("Favorite")
     product: Product | None = to_one(catalog_rows.Product, key="product_id", description="What is wished for.")

@@ -2,11 +2,13 @@
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, execute as stock_execute
+from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, GraphQLSchema
+from graphql import execute as stock_execute
 from graphql.execution import Executor
 from graphql.execution.execute import create_source_event_stream, execute_subscription_event
 from graphql.execution.values import VariableValues, get_variable_values
@@ -14,12 +16,21 @@ from graphql.execution.values import VariableValues, get_variable_values
 from models.clock import now
 from models.refusals import ErrorCode, Failure, Refusal
 from schema.context import Context, Loads
+from settings import Settings
 from wire.documents import Prepared
 from wire.errors import RequestError, error_body, logged
 from wire.plans import Compiler, Level, NotPlannable, Surprise, run, switch_names
-from wire.service import Service
 
 MOST_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What execution needs. `counts` tells how often a query was `planned`, met a surprise, and went the stock way."""
+
+    schema: GraphQLSchema
+    settings: Settings
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +41,27 @@ class Event:
     cursor: str | None
 
 
-async def execute(service: Service, prepared: Prepared, variables: dict[str, Any], context: Context) -> dict[str, Any]:
+async def execute(engine: Engine, prepared: Prepared, variables: dict[str, Any], context: Context) -> dict[str, Any]:
     """The answer to a query or a mutation: `{"data": …}`, with `errors` where there are any.
 
     Raises:
         RequestError: BAD_USER_INPUT, the variables do not fit.
         Failure: TIMEOUT.
     """
-    coerced = _variables(service, prepared, variables)
+    coerced = _variables(engine, prepared, variables)
     try:
-        async with asyncio.timeout(service.settings.request_seconds):
-            plan = _plan(service, prepared, coerced) if prepared.kind == "query" else None
+        async with asyncio.timeout(engine.settings.request_seconds):
+            plan = _plan(engine, prepared, coerced) if prepared.kind == "query" else None
             if plan is not None:
                 try:
                     data = await run(plan, [None], context, coerced)
-                    service.counts["planned"] += 1
+                    engine.counts["planned"] += 1
                     return {"data": data[0]}
                 except Surprise:
-                    service.counts["surprised"] += 1
-            service.counts["stock"] += 1
+                    engine.counts["surprised"] += 1
+            engine.counts["stock"] += 1
             result = stock_execute(
-                service.schema,
+                engine.schema,
                 prepared.document,
                 context_value=context,
                 variable_values=variables,
@@ -65,7 +76,7 @@ async def execute(service: Service, prepared: Prepared, variables: dict[str, Any
 
 
 async def subscribe(
-    service: Service, prepared: Prepared, variables: dict[str, Any], context: Context
+    engine: Engine, prepared: Prepared, variables: dict[str, Any], context: Context
 ) -> AsyncIterator[Event]:
     """The answers to a subscription, one for each event, until the caller stops reading.
 
@@ -73,9 +84,9 @@ async def subscribe(
         RequestError: before the first event, the variables do not fit.
         Failure, Refusal: from the subscription itself; it is over.
     """
-    coerced = _variables(service, prepared, variables)
+    coerced = _variables(engine, prepared, variables)
     executor = Executor.build(
-        service.schema,
+        engine.schema,
         prepared.document,
         context_value=context,
         raw_variable_values=variables,
@@ -93,7 +104,7 @@ async def subscribe(
         async for event in stream:
             context.loads = Loads()
             context.viewer = replace(context.viewer, now=await now())
-            payload = await _event(service, prepared, executor, event, context, coerced)
+            payload = await _event(engine, prepared, executor, event, context, coerced)
             yield Event(payload, getattr(event, "cursor", None))
     except GraphQLError as error:
         raise _cause(error) from error
@@ -102,9 +113,9 @@ async def subscribe(
 
 
 async def _event(
-    service: Service, prepared: Prepared, executor: Any, event: Any, context: Context, variables: VariableValues
+    engine: Engine, prepared: Prepared, executor: Any, event: Any, context: Context, variables: VariableValues
 ) -> dict[str, Any]:
-    plan = _plan(service, prepared, variables)
+    plan = _plan(engine, prepared, variables)
     if plan is not None:
         try:
             return {"data": (await run(plan, [event], context, variables))[0]}
@@ -116,11 +127,11 @@ async def _event(
     return _answer(result, context)
 
 
-def _variables(service: Service, prepared: Prepared, given: dict[str, Any]) -> VariableValues:
+def _variables(engine: Engine, prepared: Prepared, given: dict[str, Any]) -> VariableValues:
     definitions = prepared.operation.variable_definitions
     if not definitions:
         return _NO_VARIABLES
-    coerced = get_variable_values(service.schema, definitions, given, max_errors=5, hide_suggestions=True)
+    coerced = get_variable_values(engine.schema, definitions, given, max_errors=5, hide_suggestions=True)
     if isinstance(coerced, list):
         raise RequestError(
             400,
@@ -144,9 +155,9 @@ def _variable_named(error: GraphQLError) -> str | None:
     return None
 
 
-def _plan(service: Service, prepared: Prepared, variables: VariableValues) -> Level | None:
+def _plan(engine: Engine, prepared: Prepared, variables: VariableValues) -> Level | None:
     """The document's plan for this outcome of its switches; None where it has none."""
-    if not service.settings.breadth_first:
+    if not engine.settings.breadth_first:
         return None
     plans = prepared.plans
     names = plans.get("switches")
@@ -156,13 +167,13 @@ def _plan(service: Service, prepared: Prepared, variables: VariableValues) -> Le
         plans["fragments"] = fragments
     key = tuple(bool(variables.coerced.get(name)) for name in names)
     if key not in plans:
-        plans[key] = _compiled(service, prepared, dict(zip(names, key, strict=True)))
+        plans[key] = _compiled(engine, prepared, dict(zip(names, key, strict=True)))
     return plans[key]
 
 
-def _compiled(service: Service, prepared: Prepared, switches: dict[str, bool]) -> Level | None:
-    kind = service.schema.query_type if prepared.kind == "query" else service.schema.subscription_type
-    compiler = Compiler(service.schema, prepared.plans["fragments"], switches)
+def _compiled(engine: Engine, prepared: Prepared, switches: dict[str, bool]) -> Level | None:
+    kind = engine.schema.query_type if prepared.kind == "query" else engine.schema.subscription_type
+    compiler = Compiler(engine.schema, prepared.plans["fragments"], switches)
     try:
         return compiler.level(kind, [prepared.operation.selection_set])
     except NotPlannable:

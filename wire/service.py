@@ -1,0 +1,95 @@
+"""What one process has for answering: put together once by the server, handed to every front."""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import FieldNode, OperationDefinitionNode, TypeInfo, TypeInfoVisitor, Visitor, visit
+
+from auth.credentials import Credentials, is_staff_token, viewer_of
+from auth.passwords import Passwords
+from auth.sessions import is_session_live
+from auth.viewer import Viewer
+from delivery.bus import Bus
+from models import clock
+from schema.context import Context
+from schema.edges import PERSONAL
+from settings import Settings
+from wire import execution
+from wire.documents import Documents, Prepared
+from wire.execution import Engine, Event
+from wire.sockets import Sockets
+from wire.streams import Streams
+
+
+@dataclass
+class Service:
+    """One process's. `demo` is what the page of demo mode may know: the buyers to sign in as and the staff token."""
+
+    settings: Settings
+    engine: Engine
+    documents: Documents
+    bus: Bus
+    passwords: Passwords
+    demo: dict[str, Any] | None = None
+    draining: bool = False
+    sockets: Sockets = field(init=False)
+    streams: Streams = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sockets = Sockets(self._is_live)
+        self.streams = Streams(self)
+
+    async def viewer(self, credentials: Credentials) -> Viewer:
+        """Who asks, at the domain's instant of now."""
+        return await viewer_of(credentials, self.settings, await clock.now())
+
+    async def _is_live(self, session_id: int) -> bool:
+        return await is_session_live(session_id, self.settings)
+
+    async def is_staff_token(self, token: str) -> bool:
+        return await is_staff_token(token)
+
+    def context(self, viewer: Viewer, resume_after: str | None = None) -> Context:
+        """A new operation's context, with a request id of its own."""
+        return Context(
+            viewer=viewer,
+            settings=self.settings,
+            bus=self.bus,
+            passwords=self.passwords,
+            request_id=secrets.token_hex(8),
+            resume_after=resume_after,
+        )
+
+    async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Context) -> dict[str, Any]:
+        """See `wire.execution.execute`."""
+        return await execution.execute(self.engine, prepared, variables, context)
+
+    def subscribe(self, prepared: Prepared, variables: dict[str, Any], context: Context) -> AsyncIterator[Event]:
+        """See `wire.execution.subscribe`."""
+        return execution.subscribe(self.engine, prepared, variables, context)
+
+    def is_shared(self, prepared: Prepared) -> bool:
+        """Whether everybody who subscribes so gets the same answers: no field of it depends on the viewer."""
+        shared = prepared.plans.get("shared")
+        if shared is None:
+            shared = prepared.plans["shared"] = not _asks_personal(self.engine, prepared)
+        return shared
+
+
+def _asks_personal(engine: Engine, prepared: Prepared) -> bool:
+    info, found = TypeInfo(engine.schema), []
+
+    class Look(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> None:
+            definition = info.get_field_def()
+            declared = definition.extensions.get("strawberry-definition") if definition else None
+            if declared is not None and declared.metadata.get(PERSONAL):
+                found.append(node)
+
+        def enter_operation_definition(self, node: OperationDefinitionNode, *_: Any) -> Any:
+            return None if node is prepared.operation else False
+
+    visit(prepared.document, TypeInfoVisitor(info, Look()))
+    return bool(found)
