@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+from auth.guessing import network_of
 from auth.viewer import Viewer
 from delivery.bus import Bus
 
@@ -73,17 +74,19 @@ class Sockets:
         """Count a socket that has not yet said who it is.
 
         Raises:
-            TooMany: the address has 200 of them.
+            TooMany: the address (the /64 of an IPv6 one) has 200 of them.
         """
-        if self._unready[address] >= UNREADY_AN_ADDRESS:
+        network = network_of(address)
+        if self._unready[network] >= UNREADY_AN_ADDRESS:
             raise TooMany
-        self._unready[address] += 1
+        self._unready[network] += 1
 
     def greeted(self, address: str) -> None:
         """The socket has said who it is, or is gone."""
-        self._unready[address] -= 1
-        if not self._unready[address]:
-            del self._unready[address]
+        network = network_of(address)
+        self._unready[network] -= 1
+        if not self._unready[network]:
+            del self._unready[network]
 
     def enter(self, viewer: Viewer, connection: Connection, kind: str = "socket") -> Session | None:
         """Keep `connection` (kind `socket` or `stream`) with the viewer's session; None where there is no session.

@@ -20,7 +20,8 @@ from models.refusals import ErrorCode
 from wire.body import read_json
 from wire.documents import Prepared
 from wire.errors import RequestError
-from wire.handshake import credentials_of, origin_fits
+from wire.handshake import credentials_of, header, origin_fits
+from wire.hosts import Hosts, Proxies
 from wire.sockets import Session, TooMany
 from wire.streams import Stream
 from wire.transport_messages import BadMessage, Subscribe, bearer_of, checked, error_frame, frame, pong
@@ -61,11 +62,14 @@ class SocketFront:
 
     def __init__(self, service: "Service") -> None:
         self.service = service
+        self._hosts = Hosts(service.settings)
+        self._proxies = Proxies(service.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        credentials = credentials_of(scope, self.service.settings)
-        if not origin_fits(scope, credentials, self.service.settings):
+        credentials = self._credentials(scope)
+        host = (header(scope, b"host") or "").encode("latin-1")
+        if not self._hosts.is_known(host) or not origin_fits(scope, credentials, self.service.settings):
             await send({"type": "websocket.close"})
             return
         if PROTOCOL not in scope["subprotocols"]:
@@ -79,6 +83,11 @@ class SocketFront:
             await send({"type": "websocket.close", "code": 4429, "reason": "Too many sockets from this address"})
             return
         await Socket(self.service, credentials, scope, receive, send).live()
+
+    def _credentials(self, scope: Scope) -> Credentials:
+        forwarded = header(scope, b"x-forwarded-for")
+        address = self._proxies.address(scope, None if forwarded is None else forwarded.encode("latin-1"))
+        return replace(credentials_of(scope, self.service.settings), address=address)
 
 
 class Socket:

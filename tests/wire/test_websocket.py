@@ -96,6 +96,11 @@ async def test_a_foreign_page_is_refused_before_the_socket_is_open(port, origin)
     assert await refused(port, origin=origin) == 403
 
 
+async def test_a_host_that_is_not_ours_is_refused():
+    async with small_service(allowed_hosts="shop.example") as service, served(sockets_app(service)) as port:
+        assert await refused(port) == 403
+
+
 async def test_a_cookie_without_an_origin_is_refused_and_a_bearer_is_not(port):
     assert await refused(port, additional_headers={"Cookie": "sid=ann"}) == 403
     async with client(port, payload={"Authorization": "Bearer ann"}) as raw:
