@@ -31,6 +31,8 @@ CACHED_STATEMENTS = 512
 PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
 PRAGMAS = {
     "journal_mode": "WAL",
+    # A journal that keeps its size is synced in half the time of one that grows again after every checkpoint.
+    "journal_size_limit": str(64 * 1024 * 1024),
     "synchronous": "FULL",
     "foreign_keys": "ON",
     "secure_delete": "ON",
@@ -193,6 +195,12 @@ class SqliteEngine(SqliteClient):
             self.reader.close()
             self.reader = None
         await super().close()
+
+    async def truncate_journal(self) -> None:
+        """Empty the journal into the file, so that what was deleted is in neither; after erasures."""
+        async with self._lock:
+            assert self._connection is not None
+            await (await self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()
 
     @property
     def writer(self) -> sqlite3.Connection:
