@@ -14,10 +14,12 @@ from websockets.protocol import OPEN
 
 MAX_WAITING_EVENTS = 256
 MAX_WAITING_BYTES = 1024 * 1024
+MAX_PIECES = 1000  # frames of one message
 STALL_SECONDS = 20.0  # a client that reads nothing for so long is dropped
 CLOSE_SECONDS = 5.0  # how long the other side may take to answer a close frame
 LINGER_SECONDS = 0.25  # silence after which a failed connection is closed
 
+MESSAGE_TOO_BIG = 1009
 TRY_AGAIN_LATER = 1013
 SERVICE_RESTART = 1012
 
@@ -143,6 +145,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.pong_timer = None
         self.pending_ping_payload = None
         self.drop(TRY_AGAIN_LATER, "no answer to pings")
+
+    def handle_cont(self, event: Any) -> None:
+        if len(self.frames) < MAX_PIECES:
+            super().handle_cont(event)
+        else:
+            self.drop(MESSAGE_TOO_BIG, "too many pieces")
+
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > MAX_WAITING_BYTES:
+            self.drop(TRY_AGAIN_LATER, "slow consumer")
 
     def handle_close(self, event: Any) -> None:
         super().handle_close(event)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 from websockets.asyncio.client import connect
@@ -279,6 +280,90 @@ async def test_broken_framing_is_told_1002(port, frame):
     async with client(port) as raw:
         raw.socket.transport.write(frame)
         assert await raw.closed() == 1002
+
+
+async def test_a_message_in_endless_empty_pieces_is_told_1009(port):
+    async with client(port) as raw:
+        sending = asyncio.create_task(raw.socket.send(iter([""] * 2000)))
+        assert await raw.closed() == 1009
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_who_pings_without_reading_the_pongs_is_dropped(port, service, monkeypatch):
+    monkeypatch.setattr(socket_protocol, "MAX_WAITING_BYTES", 100_000)
+    monkeypatch.setattr(socket_protocol, "CLOSE_SECONDS", 0.2)
+    async with deaf(port) as raw:
+        ping = b"\x89\xfd\0\0\0\0" + b"p" * 125
+        for _ in range(2000):
+            if raw.socket.transport.is_closing():
+                break
+            raw.socket.transport.write(ping * 100)
+            await asyncio.sleep(0)
+        raw.socket.transport.resume_reading()
+        assert await raw.closed() in (1013, 1006)  # it may have been cut off before it read the close frame
+
+
+CODES = {1000, 1002, 1003, 1005, 1007, 1009, 1013, 4400, 4401, 4408, 4409, 4429}
+
+
+def mutated(random, message):
+    """`message` with a few bytes changed, dropped or doubled."""
+    raw = bytearray(message)
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(raw))
+        match random.randrange(4):
+            case 0:
+                raw[at] = random.randrange(256)
+            case 1:
+                del raw[at : at + random.randint(1, 8)]
+            case 2:
+                raw[at:at] = raw[at : at + random.randint(1, 20)]
+            case _:
+                raw[at:at] = random.choice([b"null", b"[", b'"', b"{}", b"\0", b"\xff", b"1e999", b"\\ud800"])
+        raw = raw or bytearray(b"{")
+    return bytes(raw)
+
+
+async def test_whatever_is_said_is_answered_or_closed_with_a_code_of_the_protocol(port, service):
+    random = Random(20261122)
+    messages = [
+        b'{"type":"connection_init","payload":{"authorization":"Bearer ann"}}',
+        b'{"id":"1","type":"subscribe","payload":{"query":"query A($n: String) { hello(name: $n) }","variables":{"n":"x"},"operationName":"A"}}',
+        b'{"id":"2","type":"subscribe","payload":{"query":"subscription { news(of: 1) }","extensions":{}}}',
+        b'{"type":"ping","payload":{"a":[1,2.5,true,null]}}',
+        b'{"id":"1","type":"complete"}',
+    ]
+    for number in range(150):
+        async with client(port, begun=number % 3 > 0, close_timeout=1) as raw:
+            try:
+                for _ in range(random.randint(1, 5)):
+                    said = mutated(random, random.choice(messages))
+                    await raw.socket.send(said, text=random.random() < 0.7)
+                while True:
+                    answer = await raw.hear(0.03)
+                    assert answer["type"] in ("connection_ack", "pong", "next", "error", "complete"), answer
+                    assert "INTERNAL" not in json.dumps(answer)
+            except TimeoutError:
+                pass
+            except ConnectionClosed as end:
+                assert end.rcvd is not None and end.rcvd.code in CODES, end
+    await asyncio.sleep(0.1)
+    assert service.running == 0 and not service.sockets._sessions
+
+
+async def test_broken_bytes_never_close_with_an_abnormal_code(port):
+    random = Random(20261122)
+    frame = b"\x81\x8f\0\0\0\0" + b'{"type":"ping"}'
+    for _ in range(50):
+        async with client(port, close_timeout=0.05) as raw:
+            raw.socket.transport.write(b"".join(mutated(random, frame) for _ in range(3)) + b"\x88\x82\0\0\0\0\x03\xe8")
+            try:
+                while True:
+                    await raw.hear(0.1)
+            except TimeoutError:
+                pass  # the server waits for the rest of a frame
+            except ConnectionClosed as end:
+                assert end.rcvd is not None and end.rcvd.code in CODES, end
 
 
 async def test_too_many_messages_close_the_socket(port):
