@@ -11,9 +11,10 @@ from typing import Any
 
 from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.operations import AlterModelOptions
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_editor.sqlite import SqliteSchemaEditor
-from tortoise.migrations.writer import format_migration_name
+from tortoise.migrations.writer import MigrationWriter, format_migration_name
 
 from models.database import Database, open_database, opened, tortoise_config
 from models.sqlite_engine import SqliteEngine
@@ -119,18 +120,28 @@ async def _copy_first(database: Database, name: str) -> None:
     await (await database.engine._connection.execute("VACUUM INTO ?", [str(copy)])).close()
 
 
+async def unwritten(modules: Sequence[str] | None = None, migrations: str = OURS) -> list[MigrationWriter]:
+    """What the tables of the open database's models need beyond the migrations that are there; usually nothing."""
+    database = opened()
+    config = tortoise_config(database.settings, modules)["apps"]["models"] | {"migrations": migrations}
+    assert database.context.apps is not None
+    writers = await MigrationAutodetector(database.context.apps, {"models": config}).changes()
+    for writer in writers:
+        # Texts, and for keys that are references a difference that no migration removes; tables do not change by them.
+        writer.operations = [op for op in writer.operations if not isinstance(op, AlterModelOptions)]
+    return [writer for writer in writers if writer.operations]
+
+
 async def write_migration(
     settings: Settings, name: str, modules: Sequence[str] | None = None, migrations: str = OURS
 ) -> Path | None:
-    """Write what the tables need beyond the migrations that are there; None: nothing.
+    """Write the migration that is missing; None: none is.
 
     Look through the result: constraints and conditional indexes are not in it (add them by `models.constraints`), and
     AlterField, RemoveField and AddConstraint lose rows or indexes on SQLite.
     """
-    async with open_database(settings, modules) as database:
-        config = tortoise_config(settings, modules)["apps"]["models"] | {"migrations": migrations}
-        assert database.context.apps is not None
-        writers = await MigrationAutodetector(database.context.apps, {"models": config}).changes()
+    async with open_database(settings, modules):
+        writers = await unwritten(modules, migrations)
         if not writers:
             return None
         (writer,) = writers

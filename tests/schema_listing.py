@@ -1,6 +1,14 @@
-"""A database's schema as lines that read the same on SQLite and PostgreSQL, to compare with an expected list."""
+"""A database's schema as lines that read the same on SQLite and PostgreSQL, to compare with an expected list.
+
+`python -m tests.schema_listing > tests/models/expected_schema.txt` writes the list anew; its diff is to be read.
+"""
+
+import asyncio
+import tempfile
+from pathlib import Path
 
 from models.database import dialect, fetch
+from tests.databases import migrated_database
 
 NOT_OURS = {"sqlite_sequence"}
 
@@ -93,3 +101,13 @@ def index_line(table: str, unique: bool, partial: bool, primary: bool, columns: 
 
 def is_plain(column: str) -> bool:
     return "(" not in column and "::" not in column
+
+
+async def print_listing() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with migrated_database("sqlite", Path(folder)):
+            print("\n".join(await listing()))
+
+
+if __name__ == "__main__":
+    asyncio.run(print_listing())
