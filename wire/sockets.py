@@ -156,19 +156,21 @@ class Sockets:
             except Exception as failure:
                 log.warning("sessions could not be looked at: %s", type(failure).__name__)
 
-    @asynccontextmanager
-    async def watch(self, bus: Bus) -> AsyncIterator[None]:
-        """Notice the end of sessions until the block ends."""
-        with bus.hear("session", self.heard):
-            watching = asyncio.create_task(self._look_for_ever(), name="sockets-look")
-            try:
-                yield
-            finally:
-                watching.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watching
-
     def drain(self) -> None:
         """The service is about to stop: have event streams end. The server itself closes the sockets (1012)."""
         for stream in tuple(self.event_streams):
             stream.restart()
+
+
+@asynccontextmanager
+async def open_sockets(bus: Bus, is_live: IsLive) -> AsyncIterator[Sockets]:
+    """The process's connections, of which those are ended whose session ends, until the block ends."""
+    sockets = Sockets(is_live)
+    with bus.hear("session", sockets.heard):
+        watching = asyncio.create_task(sockets._look_for_ever(), name="sockets-look")
+        try:
+            yield sockets
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching

@@ -21,7 +21,7 @@ from wire import websocket
 from wire.documents import Documents
 from wire.errors import error_body
 from wire.socket_protocol import SocketProtocol
-from wire.sockets import Sockets
+from wire.sockets import Sockets, open_sockets
 from wire.streams import Streams
 
 SCHEMA = build_schema("""
@@ -172,8 +172,7 @@ async def small_service(**settings: Any) -> AsyncIterator[SmallService]:
         return session_id not in ended
 
     given = read_settings(**{"mode": "demo", **settings})
-    sockets = Sockets(is_live)
-    async with sockets.watch(bus):
+    async with open_sockets(bus, is_live) as sockets:
         service = SmallService(given, bus, sockets, Documents(SCHEMA, given), ended=ended)
         service.streams = Streams(service)  # type: ignore[arg-type]
         yield service
