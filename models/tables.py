@@ -6,6 +6,7 @@ MODULES: list[str] = [
     "models.events",
     "models.outbox",
     "models.timers",
+    "models.health",
     "models.accounts",
     "models.sessions",
     "models.catalog",

@@ -10,6 +10,7 @@ from models.refusals import Refusal
 from resolvers.bulk import RowResult as Result
 from resolvers.bulk import RowStatus as Status
 from schema.context import Context
+from schema.edges import listed
 from schema.errors import ErrorCodeEnum
 
 RowStatus = strawberry.enum(Status, name="RowStatus", description="What became of one row of a bulk call.")
@@ -25,7 +26,7 @@ class RowResult:
 
 @strawberry.type(description="The results of a bulk call.")
 class BulkResult:
-    results: list[RowResult] = strawberry.field(description="One for each row, in the order of the rows.")
+    results: list[RowResult] = listed("One for each row, in the order of the rows.", size=5)
 
 
 async def bulk(context: Context, work: Awaitable[list[Result]]) -> BulkResult:

@@ -28,6 +28,11 @@ def attribute(description: str, *, name: str | None = None) -> Any:
     return strawberry.field(description=description, name=name)
 
 
+def listed(description: str, *, size: int) -> Any:
+    """An attribute that is a list, counted for `size` entries in the cost of a document."""
+    return strawberry.field(description=description, metadata={LIST_SIZE: size})
+
+
 def derived(work: Derive, *, description: str, size: int | None = None, personal: bool = False) -> Any:
     """A field computed from the row at hand: `work(row, context, **arguments)`, never waiting.
 

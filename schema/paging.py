@@ -6,7 +6,7 @@ import strawberry
 
 from models.pages import Page, Window
 from schema.context import Context
-from schema.edges import attribute, edge
+from schema.edges import attribute, edge, listed
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]] = strawberry.field(description="The rows of the page, in the list's order.", metadata={"list_size": 1})
+    edges: list[Edge[T]] = listed("The rows of the page, in the list's order.", size=1)
     page_info: PageInfo = attribute("Where the page stands.")
     total_count: int | None = edge(_counts, description="How many rows the whole list has; counted only when asked for.")
 

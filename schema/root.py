@@ -9,6 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 from models.refusals import Refusal
 from schema.accounts import AccountsMutation, AccountsQuery
 from schema.catalog import CatalogMutation, CatalogQuery
+from schema.clock import ClockMutation
 from schema.context import Context
 from schema.edges import root
 from schema.favorites import FavoritesMutation, FavoritesSubscription
@@ -50,11 +51,16 @@ class Subscription(FavoritesSubscription):
     pass
 
 
+@strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)
+class DemoMutation(Mutation, ClockMutation):
+    pass
+
+
 def build_schema(*, demo: bool) -> strawberry.Schema:
     """The schema; with `demo`, that of demo mode, which can move its clock."""
     return strawberry.Schema(
         query=Query,
-        mutation=Mutation,
+        mutation=DemoMutation if demo else Mutation,
         subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
     )

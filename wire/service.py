@@ -15,8 +15,10 @@ from delivery.bus import Bus
 from models import clock
 from schema.context import Context
 from schema.edges import PERSONAL
+from schema.root import graphql_schema
 from settings import Settings
 from wire import execution
+from wire.costs import check_list_sizes
 from wire.documents import Documents, Prepared
 from wire.execution import Engine, Event
 from wire.sockets import Sockets
@@ -30,22 +32,30 @@ class Service:
     settings: Settings
     engine: Engine
     documents: Documents
-    bus: Bus
     passwords: Passwords
+    bus: Bus = field(default_factory=Bus)
     demo: dict[str, Any] | None = None
     draining: bool = False
     sockets: Sockets = field(init=False)
     streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sockets = Sockets(self._is_live)
+        self.sockets = Sockets(self.is_live)
         self.streams = Streams(self)
+
+    @classmethod
+    def put_together(cls, settings: Settings) -> "Service":
+        """A service with these settings; its database, bus and worker are the server's to open."""
+        schema = graphql_schema(demo=settings.is_demo)
+        check_list_sizes(schema)
+        return cls(settings, Engine(schema, settings), Documents(schema, settings), Passwords(settings))
 
     async def viewer(self, credentials: Credentials) -> Viewer:
         """Who asks, at the domain's instant of now."""
         return await viewer_of(credentials, self.settings, await clock.now())
 
-    async def _is_live(self, session_id: int) -> bool:
+    async def is_live(self, session_id: int) -> bool:
+        """Whether a session still counts, as the database has it now."""
         return await is_session_live(session_id, self.settings)
 
     async def is_staff_token(self, token: str) -> bool:

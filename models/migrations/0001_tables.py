@@ -112,6 +112,15 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='Probe',
+            fields=[
+                ('id', GivenKey(primary_key=True, unique=True, db_index=True)),
+                ('times', fields.BigIntField()),
+            ],
+            options={'table': 'probe', 'app': 'models', 'pk_attr': 'id', 'table_description': 'One row, id 1, written to see whether writing works.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Session',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),

@@ -1,0 +1,6 @@
+"""What the worker does, in this order."""
+
+from resolvers.price_watch import fan_out
+from resolvers.worker import Job
+
+JOBS: tuple[Job, ...] = (fan_out,)
