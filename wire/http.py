@@ -1,0 +1,415 @@
+"""POST, GET and HEAD /graphql: from bytes to an operation, from its result to bytes.
+
+Checks come in one order and the first that fails answers: host, overload, method, size, media type, Accept, origin,
+JSON, document, limits, validation, variables; who asks is looked at last. A plain ASGI endpoint: no request or
+response objects, the head read in one loop, what does not change between answers encoded once.
+"""
+
+import asyncio
+import functools
+import secrets
+from typing import Any
+
+import orjson
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from auth.credentials import Credentials
+from delivery.texts import FALLBACK, spoken
+from models.refusals import ErrorCode, Failure
+from schema.context import Context
+from settings import Mode
+from wire import graphiql, sse
+from wire.body import GraphQLRequest, asked, posted
+from wire.cookies import no_cookie, session_cookie
+from wire.documents import Prepared
+from wire.errors import IN_GRAPHQL, TRY_AGAIN, RequestError, logged, request_errors
+from wire.handshake import cookie_name
+from wire.hosts import Hosts, Proxies
+from wire.negotiation import JSON, Accepted, accepted, is_json
+from wire.origins import origin_allowed
+from wire.service import Service
+
+Headers = list[tuple[bytes, bytes]]
+
+STAFF_PREFIX = "kst_"
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+MAX_QUERY_STRING = 16 * 1024
+LONGEST_AGENT = 200
+ALLOWED = "GET, POST"
+RETRY_SECONDS = 1
+ORIGINS_KEPT = 1024
+
+ALWAYS: Headers = [
+    (b"cache-control", b"no-store"),
+    (b"vary", b"Origin, Accept"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
+]
+PREFLIGHT: Headers = [
+    (b"access-control-allow-methods", b"GET, POST"),
+    (
+        b"access-control-allow-headers",
+        b"Accept, Accept-Language, Authorization, Content-Type, GraphQL-Require-Preflight, Last-Event-ID, X-Requested-With",
+    ),
+    (b"access-control-max-age", b"600"),
+]
+_READ = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"cookie",
+        b"graphql-require-preflight",
+        b"host",
+        b"last-event-id",
+        b"origin",
+        b"sec-fetch-site",
+        b"user-agent",
+        b"x-forwarded-for",
+        b"x-requested-with",
+    }
+)
+
+
+class Gone(Exception):
+    """The client left while it was sending."""
+
+
+class Exchange:
+    """One request and what its answer needs whatever becomes of it."""
+
+    __slots__ = ("accepted", "context", "head", "headers", "receive", "scope", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, head: dict[bytes, bytes]):
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.head = head
+        self.headers: Headers = []  # besides those of every answer
+        self.accepted: Accepted | None = None
+        self.context: Context | None = None
+
+    @property
+    def language(self) -> str:
+        if self.context is not None:
+            return self.context.language
+        return _spoken(self.head.get(b"accept-language")) or FALLBACK
+
+    async def answer(self, status: int, content_type: bytes | None, body: bytes) -> None:
+        """Send the whole answer; a content type of None stands for one without a body."""
+        length = (b"content-length", b"%d" % len(body))
+        own = [length] if content_type is None else [(b"content-type", content_type), length]
+        await self.send({"type": "http.response.start", "status": status, "headers": [*own, *ALWAYS, *self.headers]})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+class Front:
+    """The endpoint of one service. `running` is how many operations are at work in it."""
+
+    def __init__(self, service: Service):
+        self.service = service
+        self.settings = service.settings
+        self.hosts = Hosts(service.settings)
+        self.proxies = Proxies(service.settings)
+        self.origins: dict[tuple[bytes, bytes], bool] = {}
+        self.cookie = cookie_name(service.settings).encode() + b"="
+        self.has_page = service.settings.mode is not Mode.PRODUCTION
+        self.running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head, size = _head(scope["headers"])
+        exchange = Exchange(scope, receive, send, head)
+        origin = head.get(b"origin")
+        allowed = origin is not None and self._is_allowed(origin, head.get(b"host", b""))
+        if allowed:
+            exchange.headers = [
+                (b"access-control-allow-origin", origin),  # type: ignore[list-item]
+                (b"access-control-allow-credentials", b"true"),
+                (b"access-control-expose-headers", b"Retry-After"),
+            ]
+        try:
+            if size > MAX_HEADER_BYTES or len(scope["headers"]) > MAX_HEADERS:
+                raise RequestError(431, ErrorCode.HEADERS_TOO_LARGE)
+            if not self.hosts.is_known(head.get(b"host")):
+                raise RequestError(400, ErrorCode.BAD_REQUEST)
+            if self.running >= self.settings.max_running:
+                raise RequestError(503, ErrorCode.OVERLOADED, retry_after_seconds=RETRY_SECONDS)
+            method = scope["method"]
+            if method == "POST":
+                await self._post(exchange, allowed)
+            elif method in ("GET", "HEAD"):
+                await self._get(exchange, allowed)
+            elif method == "OPTIONS":
+                await _options(exchange, allowed)
+            else:
+                raise RequestError(405, ErrorCode.METHOD_NOT_ALLOWED, headers={"Allow": ALLOWED})
+        except (RequestError, Failure) as refused:
+            await _refuse(exchange, refused)
+        except Gone:
+            pass
+
+    # ------------------------------------------------------------ requests
+
+    async def _post(self, exchange: Exchange, origin_is_allowed: bool) -> None:
+        head = exchange.head
+        body = await self._body(exchange)
+        if head.get(b"content-encoding", b"identity").lower() != b"identity" or not is_json(head.get(b"content-type", b"")):
+            raise RequestError(415, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+        takes = exchange.accepted = accepted(head.get(b"accept"))
+        if takes.json is None and not takes.stream:
+            raise RequestError(406, ErrorCode.NOT_ACCEPTABLE)
+        _check_origin(head, origin_is_allowed)
+        # A browser too old for Sec-Fetch-Site sends a form's cookie along; a header of one's own it does not send.
+        if (
+            b"cookie" in head
+            and b"origin" not in head
+            and b"sec-fetch-site" not in head
+            and not (head.get(b"x-requested-with") or head.get(b"graphql-require-preflight"))
+        ):
+            raise RequestError(403, ErrorCode.CSRF_REJECTED)
+        await self._run(exchange, takes, posted(body), is_get=False)
+
+    async def _get(self, exchange: Exchange, origin_is_allowed: bool) -> None:
+        query_string = exchange.scope["query_string"]
+        if len(query_string) > MAX_QUERY_STRING:
+            raise RequestError(414, ErrorCode.URI_TOO_LONG)
+        takes = exchange.accepted = accepted(exchange.head.get(b"accept"))
+        names_document = b"query=" in query_string
+        if takes.html and not names_document and self.has_page:
+            await graphiql.page(self.service, exchange.scope, exchange.receive, exchange.send)
+            return
+        if takes.json is None and not takes.stream:
+            raise RequestError(406, ErrorCode.NOT_ACCEPTABLE)
+        _check_origin(exchange.head, origin_is_allowed)
+        request = asked(query_string)
+        if request is None:
+            raise RequestError(400, ErrorCode.BAD_REQUEST)
+        await self._run(exchange, takes, request, is_get=True)
+
+    async def _body(self, exchange: Exchange) -> bytes:
+        """All of the body.
+
+        Raises:
+            RequestError: PAYLOAD_TOO_LARGE as soon as that is known, REQUEST_TIMEOUT, BAD_REQUEST.
+        """
+        limit = self.settings.max_body_bytes
+        declared = exchange.head.get(b"content-length")
+        if declared is not None:
+            if not declared.isdigit() or len(declared) > 18:
+                raise RequestError(400, ErrorCode.BAD_REQUEST)
+            if int(declared) > limit:
+                limit = await self._larger_limit(exchange.head, int(declared))
+        try:
+            async with asyncio.timeout(self.settings.request_seconds):
+                parts: list[bytes] = []
+                size, more = 0, True
+                while more:
+                    message = await exchange.receive()
+                    if message["type"] == "http.disconnect":
+                        raise Gone
+                    parts.append(message.get("body", b""))
+                    size, more = size + len(parts[-1]), message.get("more_body", False)
+                    if size > limit:
+                        limit = await self._larger_limit(exchange.head, size)
+        except TimeoutError:
+            raise RequestError(408, ErrorCode.REQUEST_TIMEOUT, headers={"Connection": "close"}) from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _larger_limit(self, head: dict[bytes, bytes], size: int) -> int:
+        """How large a body may be that is larger than a buyer's.
+
+        Raises:
+            RequestError: PAYLOAD_TOO_LARGE.
+        """
+        limit, token = self.settings.max_staff_body_bytes, _bearer(head)
+        if size > limit or token is None or not token.startswith(STAFF_PREFIX) or not await self.service.is_staff_token(token):
+            raise RequestError(413, ErrorCode.PAYLOAD_TOO_LARGE)
+        return limit
+
+    def _is_allowed(self, origin: bytes, host: bytes) -> bool:
+        allowed = self.origins.get((origin, host))
+        if allowed is None:
+            if len(self.origins) >= ORIGINS_KEPT:
+                self.origins.clear()
+            allowed = origin_allowed(origin.decode("latin-1"), host.decode("latin-1").lower(), self.settings)
+            self.origins[origin, host] = allowed
+        return allowed
+
+    # ------------------------------------------------------------ operations
+
+    async def _run(self, exchange: Exchange, takes: Accepted, request: GraphQLRequest, is_get: bool) -> None:
+        prepared = self.service.documents.prepare(request.query, request.operation_name, request.variables)
+        if is_get and prepared.kind == "mutation":
+            raise RequestError(405, ErrorCode.METHOD_NOT_ALLOWED, headers={"Allow": "POST"})
+        if prepared.kind == "subscription" and not takes.stream:
+            raise RequestError(400, ErrorCode.OPERATION_NOT_SUPPORTED)
+        if takes.json is None or prepared.kind == "subscription":
+            await self._stream(exchange, prepared, request.variables)
+            return
+        self.running += 1
+        try:
+            result, body = await self._result(exchange, prepared, request.variables)
+        finally:
+            self.running -= 1
+        status = _status(result, exchange.headers) if "errors" in result else 200
+        await exchange.answer(status, takes.json, body)
+
+    async def _result(
+        self, exchange: Exchange, prepared: Prepared, variables: dict[str, Any]
+    ) -> tuple[dict[str, Any], bytes]:
+        """What the operation answers, as it is and as JSON."""
+        try:
+            context = await self._context(exchange)
+            result = await self.service.execute(prepared, variables, context)
+            body = orjson.dumps(result)
+        except (RequestError, Failure):
+            raise
+        except Exception as bug:
+            result = {"data": None, "errors": _internal(bug, exchange)}
+            return result, orjson.dumps(result)
+        if context.new_session_token is not None:
+            exchange.headers = [h for h in exchange.headers if h[0] != b"set-cookie"]
+            exchange.headers.append((b"set-cookie", session_cookie(context.new_session_token, self.settings)))
+        elif context.session_ended:
+            exchange.headers.append((b"set-cookie", no_cookie(self.settings)))
+            exchange.headers.append((b"clear-site-data", b'"cookies", "storage"'))
+        return result, body
+
+    async def _stream(self, exchange: Exchange, prepared: Prepared, variables: dict[str, Any]) -> None:
+        context = await self._context(exchange)
+        headers = [*ALWAYS, *exchange.headers]
+        await sse.respond(
+            self.service, prepared, variables, context, exchange.scope, exchange.receive, exchange.send, headers
+        )
+
+    async def _context(self, exchange: Exchange) -> Context:
+        head = exchange.head
+        cookie = _cookie(head.get(b"cookie"), self.cookie)
+        viewer = await self.service.viewer(
+            Credentials(
+                cookie=cookie,
+                bearer=_bearer(head),
+                address=self.proxies.address(exchange.scope, head.get(b"x-forwarded-for")),
+                agent=head.get(b"user-agent", b"")[:LONGEST_AGENT].decode("latin-1"),
+                language=_spoken(head.get(b"accept-language")),
+            )
+        )
+        if viewer.refused and cookie is not None:
+            exchange.headers.append((b"set-cookie", no_cookie(self.settings)))
+        resume_after = head.get(b"last-event-id")
+        context = self.service.context(viewer, resume_after.decode("latin-1") if resume_after else None)
+        exchange.context = context
+        return context
+
+
+def routes(service: Service) -> list[Route]:
+    """The endpoint, for every method."""
+    return [Route("/graphql", Front(service))]
+
+
+def _head(headers: Headers) -> tuple[dict[bytes, bytes], int]:
+    """The headers that are read, several of a name joined as HTTP has it, and the size of all."""
+    found: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name in _READ:
+            if name in found:
+                value = found[name] + (b"; " if name == b"cookie" else b", ") + value
+            found[name] = value
+    return found, size
+
+
+@functools.lru_cache(512)
+def _spoken(accept_language: bytes | None) -> str | None:
+    return spoken(accept_language.decode("latin-1")) if accept_language else None
+
+
+def _check_origin(head: dict[bytes, bytes], is_allowed: bool) -> None:
+    """Refuse a page that is not among those that may call; without an Origin the browser's own word counts."""
+    if b"origin" in head:
+        if not is_allowed:
+            raise RequestError(403, ErrorCode.CSRF_REJECTED)
+    elif head.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
+        raise RequestError(403, ErrorCode.CSRF_REJECTED)
+
+
+async def _options(exchange: Exchange, origin_is_allowed: bool) -> None:
+    if b"origin" in exchange.head and not origin_is_allowed:
+        raise RequestError(403, ErrorCode.CSRF_REJECTED)
+    if origin_is_allowed:
+        exchange.headers.extend(PREFLIGHT)
+    exchange.headers.append((b"allow", b"GET, HEAD, OPTIONS, POST"))
+    await exchange.answer(204, None, b"")
+
+
+async def _refuse(exchange: Exchange, refused: RequestError | Failure) -> None:
+    context = exchange.context
+    request_id = context.request_id if context is not None else secrets.token_hex(8)
+    status, content_type = _status_of({refused.code.value}), JSON
+    if isinstance(refused, RequestError):
+        status = refused.status
+        exchange.headers.extend((name.lower().encode(), value.encode()) for name, value in refused.headers.items())
+        if refused.code in IN_GRAPHQL and exchange.accepted is not None and exchange.accepted.json is not None:
+            content_type = exchange.accepted.json
+            status = 200 if content_type is JSON else status
+    if status in (429, 503):
+        exchange.headers.append((b"retry-after", b"%d" % (refused.retry_after_seconds or RETRY_SECONDS)))
+    body = orjson.dumps({"errors": request_errors(refused, request_id, exchange.language)})
+    await exchange.answer(status, content_type, body)
+
+
+def _internal(bug: Exception, exchange: Exchange) -> list[dict[str, Any]]:
+    request_id = exchange.context.request_id if exchange.context is not None else secrets.token_hex(8)
+    logged(bug, request_id)
+    return request_errors(Failure(ErrorCode.INTERNAL_SERVER_ERROR), request_id, exchange.language)
+
+
+def _status(result: dict[str, Any], headers: Headers) -> int:
+    """503 or 429 where nothing came of the operation but the advice to try again later; else 200."""
+    data = result.get("data")
+    if data is not None and any(value is not None for value in data.values()):
+        return 200
+    extensions = [error["extensions"] for error in result["errors"]]
+    status = _status_of({extension["code"] for extension in extensions})
+    if status != 200:
+        seconds = max((extension.get("retryAfterSeconds", 0) for extension in extensions), default=0)
+        headers.append((b"retry-after", b"%d" % (seconds or RETRY_SECONDS)))
+    return status
+
+
+_TRY_AGAIN = frozenset(code.value for code in TRY_AGAIN)
+
+
+def _status_of(codes: set[str]) -> int:
+    if codes & _TRY_AGAIN:
+        return 503
+    return 429 if ErrorCode.RATE_LIMITED.value in codes else 200
+
+
+def _bearer(head: dict[bytes, bytes]) -> str | None:
+    """The token of the Authorization header; one that cannot be a token is kept, so that it is refused."""
+    given = head.get(b"authorization")
+    if not given:
+        return None
+    scheme, _, token = given.decode("latin-1").partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
+def _cookie(header: bytes | None, start: bytes) -> str | None:
+    """The first cookie whose name and equals sign are `start`; None where there is none or it is empty."""
+    if header is None or start not in header:
+        return None
+    for pair in header.split(b";"):
+        pair = pair.strip()
+        if pair.startswith(start):
+            return pair[len(start) :].decode("latin-1") or None
+    return None
