@@ -23,6 +23,7 @@ from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapp
 
 from models.instants import as_text
 from models.storage_failures import overloaded
+from models.uninterrupted import uninterrupted
 
 BUSY_TIMEOUT_MS = 5000
 BEGIN_ATTEMPTS = 5
@@ -198,9 +199,9 @@ class SqliteEngine(SqliteClient):
 
     async def truncate_journal(self) -> None:
         """Empty the journal into the file, so that what was deleted is in neither; after erasures."""
+        assert self._connection is not None
         async with self._lock:
-            assert self._connection is not None
-            await (await self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()
+            await uninterrupted(self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     @property
     def writer(self) -> sqlite3.Connection:

@@ -14,7 +14,7 @@ from models.database import fetch, opened
 from models.outbox import Message, OutboxMessage, next_attempt_at, waiting_and_dead
 from models.refusals import NotFound
 from models.unit_of_work import Work, unit_of_work
-from tests.databases import BOTH, fresh_database
+from tests.databases import BOTH, fresh_database, tell_server
 
 TABLES = ["models.clock", "models.activity", "models.events", "models.outbox"]
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -150,6 +150,27 @@ async def test_the_worker_is_woken_by_a_post_and_gives_back_what_it_was_stopped_
         await running
     assert len(await lease(["sms"], 1)) == 1
     assert (await fetch("SELECT attempts FROM outbox WHERE kind = 'sms'"))[0][0] == 1
+
+
+async def test_the_worker_goes_on_after_the_server_has_dropped_all_its_connections(tmp_path):
+    bus, sink = Bus(), Sink()
+    async with fresh_database("postgres", tmp_path, TABLES) as database:
+        opened().publish = bus.publish
+        running = asyncio.create_task(deliver_forever({"mail": sink}, bus))
+        for _ in range(3):
+            sink.reached.clear()
+            (message_id,) = await post()
+            await asyncio.wait_for(sink.reached.wait(), 2)
+            assert sink.taken[-1] == message_id
+            name = database.settings.database_url.rpartition("/")[2]
+            await tell_server(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                f"WHERE datname = '{name}' AND application_name = 'kabinet'"
+            )
+            await asyncio.sleep(0.1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
 
 def test_pauses_double_up_to_ten_minutes_and_end_after_72_hours():
