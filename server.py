@@ -27,6 +27,7 @@ from schema.root import build_schema
 from settings import Settings, WrongSetting, read_settings
 from wire import graphiql, health, http, websocket
 from wire.service import Service
+from wire.socket_protocol import SocketProtocol
 from wire.sockets import open_sockets
 
 OUTBOX_KINDS = ("extension_unanswered",)
@@ -34,16 +35,16 @@ OUTBOX_KINDS = ("extension_unanswered",)
 T = TypeVar("T")
 
 
-def application(service: Service) -> Starlette:
-    """The ASGI application of one process."""
+def application(service: Service, lifespan: bool = True) -> Starlette:
+    """The ASGI application of one process; without `lifespan` whoever calls it keeps it `running`."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def life(app: Starlette) -> AsyncIterator[None]:
         async with running(service):
             yield
 
     routes = [*http.routes(service), *websocket.routes(service), *graphiql.routes(service), *health.routes(service)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=life if lifespan else None)
 
 
 @asynccontextmanager
@@ -126,11 +127,11 @@ def serve(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_max_size=settings.max_body_bytes,
         ws_per_message_deflate=False,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=20.0,
         timeout_graceful_shutdown=int(settings.drain_seconds),
         backlog=2048,
     )

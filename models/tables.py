@@ -6,9 +6,9 @@ MODULES: list[str] = [
     "models.events",
     "models.outbox",
     "models.timers",
-    "models.health",
     "models.accounts",
     "models.sessions",
     "models.catalog",
     "models.favorites",
+    "models.coupons",
 ]

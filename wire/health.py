@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from models.health import can_write
+from models.readiness import require_writable
 from models.refusals import Failure
 from wire.service import Service
 
@@ -25,7 +25,8 @@ def routes(service: Service) -> list[Route]:
         if time.monotonic() - known["at"] > KNOWN_SECONDS:
             known["at"] = time.monotonic()
             try:
-                known["ready"] = await can_write()
+                await require_writable()
+                known["ready"] = True
             except Failure:
                 known["ready"] = False
         ready = bool(known["ready"]) and not service.draining
