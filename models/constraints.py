@@ -49,12 +49,19 @@ def check(name: str, table: str, condition: str, columns: Sequence[str]) -> RunP
     )
 
 
-def never_deleted(table: str) -> RunPython:
-    """Rows of this table stay: no DELETE, no REPLACE, no TRUNCATE, no cascade."""
+def never_deleted(table: str, unique: Sequence[str] = ("id",)) -> RunPython:
+    """Rows of this table stay: no DELETE, no REPLACE, no TRUNCATE, no cascade.
+
+    `unique`: the columns by which a REPLACE could meet a row. SQLite tells the delete trigger of a REPLACE only on
+    connections with `recursive_triggers`, as ours are; the insert trigger refuses it on any other too.
+    """
     reason = f"rows of {table} are never deleted"
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+    met = " OR ".join(f"EXISTS (SELECT 1 FROM {table} WHERE {column} = NEW.{column})" for column in unique)
     return statements(
         sqlite=[
-            f"CREATE TRIGGER {table}_never_deleted BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, '{reason}'); END"
+            f"CREATE TRIGGER {table}_never_deleted BEFORE DELETE ON {table} {refuse}",
+            f"CREATE TRIGGER {table}_never_replaced BEFORE INSERT ON {table} WHEN {met} {refuse}",
         ],
         postgres=[
             REFUSE_FUNCTION,
@@ -63,6 +70,22 @@ def never_deleted(table: str) -> RunPython:
             f"CREATE TRIGGER {table}_never_truncated BEFORE TRUNCATE ON {table} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION kabinet_refuse('{reason}')",
         ],
+    )
+
+
+def kept_for(parent: str, child: str, column: str) -> RunPython:
+    """A row of `parent` stays while a row of `child` names it in `column`.
+
+    The foreign key says so too, but SQLite listens to it only on connections that ask for it, as ours do. There a
+    migration that rebuilds `child` drops the trigger `{parent}_kept_for_{child}` first, and makes it again.
+    """
+    return statements(
+        sqlite=[
+            f"CREATE TRIGGER {parent}_kept_for_{child} BEFORE DELETE ON {parent} "
+            f"WHEN EXISTS (SELECT 1 FROM {child} WHERE {column} = OLD.id) "
+            f"BEGIN SELECT RAISE(ABORT, 'a row of {parent} stays while {child} names it'); END"
+        ],
+        postgres=[],
     )
 
 

@@ -2,6 +2,7 @@ from tortoise import migrations
 from tortoise.migrations import operations as ops
 from models.accounts import IdentityKind
 from models.columns import GivenKey, dump_json, load_json
+from models.coupons import CouponIssuer
 from models.favorites import WatchKind
 from models.instants import Instant
 from tortoise.fields.base import OnDelete
@@ -112,15 +113,6 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
-            name='Probe',
-            fields=[
-                ('id', GivenKey(primary_key=True, unique=True, db_index=True)),
-                ('times', fields.BigIntField()),
-            ],
-            options={'table': 'probe', 'app': 'models', 'pk_attr': 'id', 'table_description': 'One row, id 1, written to see whether writing works.'},
-            bases=['Model'],
-        ),
-        ops.CreateModel(
             name='Session',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -157,6 +149,50 @@ class Migration(migrations.Migration):
                 ('name', fields.CharField(max_length=200)),
             ],
             options={'table': 'store', 'app': 'models', 'pk_attr': 'id', 'table_description': "A seller's shop."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='CouponOffer',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('external_id', fields.CharField(unique=True, max_length=120)),
+                ('issuer', fields.CharEnumField(description='PLATFORM: PLATFORM\nSTORE: STORE\nSPECIAL: SPECIAL', enum_type=CouponIssuer, max_length=10)),
+                ('store', fields.ForeignKeyField('models.Store', source_field='store_id', null=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('titles', fields.JSONField(encoder=dump_json, decoder=load_json)),
+                ('currency', fields.CharField(null=True, max_length=3)),
+                ('amount_off_minor', fields.BigIntField(null=True)),
+                ('percent_off', fields.IntField(null=True)),
+                ('maximum_off_minor', fields.BigIntField(null=True)),
+                ('minimum_spend_minor', fields.BigIntField(null=True)),
+                ('withdrawn_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'coupon_offer', 'app': 'models', 'indexes': [Index(fields=['store_id'])], 'pk_attr': 'id', 'table_description': 'What coupons are issued from. Exactly one of `amount_off_minor` and `percent_off` is set, `maximum_off_minor` only'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Coupon',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('external_id', fields.CharField(unique=True, max_length=120)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('offer', fields.ForeignKeyField('models.CouponOffer', source_field='offer_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('issuer', fields.CharEnumField(description='PLATFORM: PLATFORM\nSTORE: STORE\nSPECIAL: SPECIAL', enum_type=CouponIssuer, max_length=10)),
+                ('store', fields.ForeignKeyField('models.Store', source_field='store_id', null=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('titles', fields.JSONField(encoder=dump_json, decoder=load_json)),
+                ('currency', fields.CharField(null=True, max_length=3)),
+                ('amount_off_minor', fields.BigIntField(null=True)),
+                ('percent_off', fields.IntField(null=True)),
+                ('maximum_off_minor', fields.BigIntField(null=True)),
+                ('minimum_spend_minor', fields.BigIntField(null=True)),
+                ('issued_at', Instant(auto_now=False, auto_now_add=False)),
+                ('starts_at', Instant(auto_now=False, auto_now_add=False)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+                ('revoked_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('order_id', fields.BigIntField(null=True)),
+                ('reserved_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('used_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'coupon', 'app': 'models', 'indexes': [Index(fields=['account_id', 'ends_at', 'id']), Index(fields=['offer_id']), Index(fields=['store_id']), Index(fields=['order_id'])], 'pk_attr': 'id', 'table_description': "One buyer's copy of an offer, with the value that the offer had when it was issued. It can be used from"},
             bases=['Model'],
         ),
         ops.CreateModel(

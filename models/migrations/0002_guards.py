@@ -1,9 +1,27 @@
 """What a table must hold to, beyond what Tortoise's models can say."""
 
 from tortoise import migrations
+from tortoise.migrations.operations import RunPython
 
-from models.constraints import check, statements
+from models.constraints import check, index, kept_for, never_changed, never_deleted, statements
 from models.events import EVENT_TABLE
+
+COUPON_LASTING = [
+    *("id", "external_id", "account_id", "offer_id", "issuer", "store_id", "titles", "currency", "amount_off_minor"),
+    *("percent_off", "maximum_off_minor", "minimum_spend_minor", "issued_at"),
+]
+
+
+def coupon_value(table: str) -> list[RunPython]:
+    """What a value is: one kind of it, above zero, its amounts in a currency."""
+    off, percent, most, least = "amount_off_minor", "percent_off", "maximum_off_minor", "minimum_spend_minor"
+    return [
+        check(f"{table}_one_value", table, f"({off} IS NULL) <> ({percent} IS NULL)", [off, percent]),
+        check(f"{table}_percent", table, f"{percent} BETWEEN 1 AND 100", [percent]),
+        check(f"{table}_maximum", table, f"{most} IS NULL OR {percent} IS NOT NULL", [most, percent]),
+        check(f"{table}_positive", table, f"coalesce({off}, 1) > 0 AND coalesce({most}, 1) > 0 AND coalesce({least}, 1) > 0", [off, most, least]),
+        check(f"{table}_currency", table, f"currency IS NOT NULL OR coalesce({off}, {most}, {least}) IS NULL", ["currency", off, most, least]),
+    ]
 
 
 class Migration(migrations.Migration):
@@ -16,4 +34,14 @@ class Migration(migrations.Migration):
         check("favorite_percent", "favorite", "watch_percent BETWEEN 1 AND 99", ["watch_percent"]),
         check("favorite_target_positive", "favorite", "watch_target_minor > 0", ["watch_target_minor"]),
         check("price_drop_falls", "price_drop", "new_minor < old_minor", ["new_minor", "old_minor"]),
+        *coupon_value("coupon_offer"),
+        never_deleted("coupon_offer", unique=["id", "external_id"]),
+        *coupon_value("coupon"),
+        check("coupon_window", "coupon", "starts_at < ends_at", ["starts_at", "ends_at"]),
+        check("coupon_held", "coupon", "(order_id IS NULL) = (reserved_at IS NULL)", ["order_id", "reserved_at"]),
+        check("coupon_used", "coupon", "used_at IS NULL OR reserved_at IS NOT NULL", ["used_at", "reserved_at"]),
+        index("coupon_free", "coupon", "account_id, ends_at, id", where="reserved_at IS NULL AND revoked_at IS NULL"),
+        never_deleted("coupon", unique=["id", "external_id"]),
+        never_changed("coupon", COUPON_LASTING),
+        kept_for("account", "coupon", "account_id"),
     ]
