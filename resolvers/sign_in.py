@@ -38,6 +38,8 @@ async def sign_in(viewer: Viewer, settings: Settings, passwords: Passwords, emai
     if not await passwords.matches(stored, password) or account_id is None:
         raise InvalidCredentials
     await forget_failures(subject, viewer.address)
+    if viewer.session_id is not None:
+        await end_session(viewer)  # the session that the request came with does not outlive the sign-in
     token = await open_session(viewer, account_id, settings)
     account = await reads(Account).one("id = $1", account_id)
     assert account is not None

@@ -1,0 +1,150 @@
+"""Signing in and out, sessions and what slows guessing down, from outside."""
+
+from datetime import timedelta
+
+import pytest
+
+from auth.guessing import network_of
+from auth.sessions import token_hash
+from models.instants import utc_now
+from models.sessions import LIVE_SESSIONS, Session
+from models.unit_of_work import Work, unit_of_work
+from tests.shop import PASSWORD, Shop
+
+SIGN_IN = """mutation($input: SignInInput!) { signIn(input: $input) { __typename
+  ... on SignedIn { token account { id } } ... on Refusal { code field message } ... on RateLimited { retryAfterSeconds } } }"""
+ME = "{ me { id } }"
+
+
+async def attempt(shop: Shop, email: str, password: str) -> dict:
+    shop.http.cookies.clear()
+    answer = await shop.nobody.run(SIGN_IN, input={"email": email, "password": password})
+    shop.http.cookies.clear()
+    return answer["data"]["signIn"] if answer.get("data") else answer
+
+
+def row_of(number: int) -> dict:
+    return {
+        "externalId": f"signing-{number}", "displayName": "Signing", "email": f"signing{number}@shop.example",
+        "region": "US", "currency": "USD", "language": "en", "password": PASSWORD,
+    }  # fmt: skip
+
+
+@unit_of_work
+async def change(work: Work, sql: str, *params: object) -> None:
+    """Time passes for a row: the machine's clock cannot be moved."""
+    await work.execute(sql, *params)
+
+
+@pytest.fixture(autouse=True)
+async def forgotten(shop: Shop) -> None:
+    await change("DELETE FROM guess")
+
+
+async def test_signing_in_sets_a_cookie_and_gives_a_token_of_which_only_a_hash_is_kept(shop: Shop) -> None:
+    await shop.put("putAccounts", [row_of(1)])
+    answer = await shop.nobody.post(SIGN_IN, input={"email": " Signing1@SHOP.example ", "password": PASSWORD})
+    signed = answer.json()["data"]["signIn"]
+    cookie = answer.headers["set-cookie"]
+    shop.http.cookies.clear()
+    assert cookie.startswith(f"sid={signed['token']}; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000")
+    assert len(signed["token"]) == 43
+    assert await Session.filter(token_hash=token_hash(signed["token"])).count() == 1
+    by_cookie = await shop.http.post("/graphql", json={"query": ME}, headers={"cookie": f"sid={signed['token']}", "x-requested-with": "x"})
+    assert by_cookie.json() == {"data": {"me": {"id": signed["account"]["id"]}}}
+
+
+async def test_wrong_unknown_and_passwordless_are_one_answer(shop: Shop) -> None:
+    await shop.put("putAccounts", [row_of(2), {**row_of(3), "password": None}])
+    answers = [
+        await attempt(shop, "signing2@shop.example", "wrong"),
+        await attempt(shop, "nobody@shop.example", PASSWORD),
+        await attempt(shop, "signing3@shop.example", PASSWORD),
+    ]
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0] == {
+        "__typename": "InvalidCredentials", "code": "INVALID_CREDENTIALS", "field": None,
+        "message": "The e-mail address or the password is not right.",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("email", ["signing4@shop.example", "unknown4@shop.example"])
+async def test_after_five_failures_the_sixth_waits_alike_for_known_and_unknown(shop: Shop, email: str) -> None:
+    await shop.put("putAccounts", [row_of(4)])
+    for _ in range(5):
+        assert (await attempt(shop, email, "wrong"))["__typename"] == "InvalidCredentials"
+    sixth = await attempt(shop, email, PASSWORD)
+    assert sixth["__typename"] == "RateLimited"
+    assert 1 <= sixth["retryAfterSeconds"] <= 30
+    assert (await attempt(shop, email, PASSWORD))["__typename"] == "RateLimited"  # waiting attempts are not counted
+    await change("UPDATE guess SET until = $1", utc_now() - timedelta(seconds=1))
+    await change("UPDATE guess SET failures = 0 WHERE key LIKE 'pair:%'")
+    last = await attempt(shop, email, "wrong")
+    assert last["__typename"] == "InvalidCredentials"
+    assert 30 < (await attempt(shop, email, PASSWORD))["retryAfterSeconds"] <= 60  # each further failure doubles the wait
+
+
+async def test_a_success_begins_the_count_anew(shop: Shop) -> None:
+    await shop.put("putAccounts", [row_of(5)])
+    for _ in range(2):
+        for _ in range(4):
+            await attempt(shop, "signing5@shop.example", "wrong")
+        assert (await attempt(shop, "signing5@shop.example", PASSWORD))["__typename"] == "SignedIn"
+
+
+async def test_an_address_that_fails_too_often_waits_whatever_it_asks(shop: Shop) -> None:
+    await change(
+        "INSERT INTO guess (key, failures, first_at) VALUES ($1, 30, $2)", "address:127.0.0.1", utc_now() - timedelta(minutes=4)
+    )
+    answer = await shop.nobody.post(SIGN_IN, input={"email": "x@shop.example", "password": "x"})
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert answer.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE session SET used_at = $1 WHERE token_hash = $2",
+        "UPDATE session SET ends_at = $1 WHERE token_hash = $2",
+        "UPDATE session SET revoked_at = $1 WHERE token_hash = $2",
+    ],
+)
+async def test_an_idle_an_old_and_a_revoked_session_are_refused_alike(shop: Shop, sql: str) -> None:
+    buyer = await shop.buyer()
+    assert (await buyer.data(ME))["me"] == {"id": buyer.id}
+    await change(sql, utc_now() - timedelta(days=14, seconds=1), token_hash(buyer.token or ""))
+    assert await buyer.codes(ME) == ["UNAUTHENTICATED"]
+    assert (await buyer.run(ME))["data"] == {"me": None}
+
+
+async def test_without_a_credential_nobody_is_signed_in_and_that_is_no_error(shop: Shop) -> None:
+    assert await shop.nobody.run(ME) == {"data": {"me": None}}
+
+
+async def test_signing_out_ends_the_session_and_takes_the_cookie(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    answer = await buyer.post("mutation { signOut { ... on SignedOut { at } } }")
+    assert answer.json()["data"]["signOut"]["at"].endswith("Z")
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+    assert answer.headers["clear-site-data"] == '"cookies", "storage"'
+    assert await buyer.codes(ME) == ["UNAUTHENTICATED"]
+
+
+async def test_the_fifty_first_session_ends_the_oldest(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    account = await Session.filter(token_hash=token_hash(buyer.token or "")).first().values("account_id")
+    for number in range(LIVE_SESSIONS - 1):
+        await change(
+            "INSERT INTO session (account_id, token_hash, created_at, used_at, ends_at, address, agent) VALUES ($1, $2, $3, $4, $5, '', '')",
+            account["account_id"], token_hash(f"{buyer.external_id} {number}"), utc_now(), utc_now(), utc_now() + timedelta(days=1),
+        )  # fmt: skip
+    assert (await buyer.data(ME))["me"] == {"id": buyer.id}
+    await shop.sign_in({"email": f"{buyer.external_id.replace('-', '')}@shop.example", "password": PASSWORD, "externalId": ""})
+    assert await buyer.codes(ME) == ["UNAUTHENTICATED"]
+
+
+def test_an_ipv6_network_counts_as_one_address() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:2") == "2001:db8::/64"
+    assert network_of("10.0.0.1") != network_of("10.0.0.2")
+    assert network_of("nonsense") == "unknown"
