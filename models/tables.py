@@ -10,5 +10,9 @@ MODULES: list[str] = [
     "models.sessions",
     "models.catalog",
     "models.favorites",
+    "models.orders",
+    "models.shipments",
+    "models.protection",
+    "models.messages",
     "models.coupons",
 ]

@@ -5,6 +5,9 @@ from models.columns import GivenKey, dump_json, load_json
 from models.coupons import CouponIssuer
 from models.favorites import WatchKind
 from models.instants import Instant
+from models.messages import ConversationKind, MessageAuthor
+from models.orders import Completion
+from models.protection import ExtensionBy
 from tortoise.fields.base import OnDelete
 from tortoise import fields
 from tortoise.indexes import Index
@@ -196,6 +199,80 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='Order',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('external_id', fields.CharField(unique=True, max_length=120)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('store', fields.ForeignKeyField('models.Store', source_field='store_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('number', fields.CharField(max_length=120)),
+                ('number_folded', fields.CharField(max_length=240)),
+                ('region', fields.CharField(max_length=2)),
+                ('address', fields.TextField(null=True, unique=False)),
+                ('currency', fields.CharField(max_length=3)),
+                ('total_minor', fields.BigIntField()),
+                ('discount_minor', fields.BigIntField(default=0)),
+                ('guarantee_days', fields.IntField()),
+                ('placed_at', Instant(auto_now=False, auto_now_add=False)),
+                ('pay_by_at', Instant(auto_now=False, auto_now_add=False)),
+                ('paid_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('payment_held_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('payment_cleared_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('ship_by_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('shipped_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('wholly_shipped_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('delivered_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('scan_learned_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('ends_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('completed_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('completion', fields.CharEnumField(null=True, description='BUYER_CONFIRMED: BUYER_CONFIRMED\nPROTECTION_ENDED: PROTECTION_ENDED\nSETTLED: SETTLED\nIMPORTED: IMPORTED', enum_type=Completion, max_length=20)),
+                ('cancelled_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('cancellation', fields.CharField(null=True, max_length=60)),
+                ('closed_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('frozen_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('kept_seconds', fields.IntField(null=True)),
+            ],
+            options={'table': 'orders', 'app': 'models', 'indexes': [Index(fields=['account_id', 'placed_at', 'id']), Index(fields=['store_id'])], 'pk_attr': 'id', 'table_description': "One buyer's order in one store. `region` is the country it goes to, an ISO 3166 code."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Conversation',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('store', fields.ForeignKeyField('models.Store', source_field='store_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('kind', fields.CharEnumField(description='ORDER: ORDER\nPROMOTION: PROMOTION', enum_type=ConversationKind, max_length=10)),
+                ('order', fields.ForeignKeyField('models.Order', source_field='order_id', null=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('last_message_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'conversation', 'app': 'models', 'indexes': [Index(fields=['store_id'])], 'pk_attr': 'id', 'table_description': 'A buyer and a store about one order, or what the store promotes to the buyer: one each, `order` null there.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='GivenOrder',
+            fields=[
+                ('order', fields.OneToOneField('models.Order', source_field='order_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('facts', fields.JSONField(encoder=dump_json, decoder=load_json)),
+            ],
+            options={'table': 'given_order', 'app': 'models', 'pk_attr': 'order_id', 'table_description': 'What the platform has said of an order so far, word for word: what it says next may only add to it.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Message',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('external_id', fields.CharField(null=True, unique=True, max_length=120)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('conversation', fields.ForeignKeyField('models.Conversation', source_field='conversation_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('author', fields.CharEnumField(description='BUYER: BUYER\nSELLER: SELLER', enum_type=MessageAuthor, max_length=6)),
+                ('text', fields.TextField(unique=False)),
+                ('sent_at', Instant(auto_now=False, auto_now_add=False)),
+                ('read_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'message', 'app': 'models', 'indexes': [Index(fields=['conversation_id', 'sent_at', 'id'])], 'pk_attr': 'id', 'table_description': "One message; never rewritten. `external_id` is the platform's, null for what the buyer wrote here. `read_at` is"},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Product',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -230,6 +307,21 @@ class Migration(migrations.Migration):
                 ('peak_minor', fields.BigIntField(null=True)),
             ],
             options={'table': 'favorite', 'app': 'models', 'unique_together': (('account_id', 'product_id'),), 'indexes': [Index(fields=['account_id', 'added_at', 'id']), Index(fields=['product_id', 'account_id'])], 'pk_attr': 'id', 'table_description': "One product on one buyer's list. `price_minor` and `currency` are those at adding."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='OrderItem',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('order', fields.ForeignKeyField('models.Order', source_field='order_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('product', fields.ForeignKeyField('models.Product', source_field='product_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('title', fields.CharField(max_length=500)),
+                ('title_folded', fields.TextField(unique=False)),
+                ('quantity', fields.IntField()),
+                ('price_minor', fields.BigIntField()),
+                ('currency', fields.CharField(max_length=3)),
+            ],
+            options={'table': 'order_item', 'app': 'models', 'indexes': [Index(fields=['order_id']), Index(fields=['product_id'])], 'pk_attr': 'id', 'table_description': 'So many of one product in an order, at the price of then. `title_folded` is what a search looks into: the'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -274,6 +366,46 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='ProtectionExtension',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('order', fields.ForeignKeyField('models.Order', source_field='order_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('days', fields.IntField()),
+                ('by', fields.CharEnumField(description='BUYER: BUYER\nSELLER: SELLER\nSTAFF: STAFF', enum_type=ExtensionBy, max_length=6)),
+                ('reason', fields.CharField(null=True, max_length=500)),
+                ('at', Instant(auto_now=False, auto_now_add=False)),
+                ('granted_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('declined_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('lapsed_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'protection_extension', 'app': 'models', 'indexes': [Index(fields=['order_id', 'id'])], 'pk_attr': 'id', 'table_description': "Days that were added to an order's protection, or that its buyer asked for."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Shipment',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('order', fields.ForeignKeyField('models.Order', source_field='order_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('tracking_number', fields.CharField(max_length=64)),
+                ('carrier', fields.CharField(null=True, max_length=100)),
+                ('shipped_at', Instant(auto_now=False, auto_now_add=False)),
+                ('delivered_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'shipment', 'app': 'models', 'unique_together': (('order_id', 'tracking_number'),), 'indexes': [Index(fields=['tracking_number'])], 'pk_attr': 'id', 'table_description': 'One parcel of an order. A parcel with several orders in it is a shipment of each, with one tracking number.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='ShipmentItem',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('shipment', fields.ForeignKeyField('models.Shipment', source_field='shipment_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('item', fields.ForeignKeyField('models.OrderItem', source_field='item_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('quantity', fields.IntField()),
+            ],
+            options={'table': 'shipment_item', 'app': 'models', 'unique_together': (('shipment_id', 'item_id'),), 'indexes': [Index(fields=['item_id'])], 'pk_attr': 'id', 'table_description': 'How many of an order item are in a shipment.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='TimerRow',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -283,6 +415,19 @@ class Migration(migrations.Migration):
                 ('version', fields.BigIntField(default=1)),
             ],
             options={'table': 'timer', 'app': 'models', 'unique_together': (('kind', 'subject_id'),), 'indexes': [Index(fields=['due_at', 'id'])], 'pk_attr': 'id', 'table_description': "`due_at` is on the domain's clock. `version` changes whenever the timer is set anew."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='TrackingEvent',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('shipment', fields.ForeignKeyField('models.Shipment', source_field='shipment_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('at', Instant(auto_now=False, auto_now_add=False)),
+                ('status', fields.CharField(max_length=60)),
+                ('place', fields.CharField(null=True, max_length=200)),
+                ('region', fields.CharField(null=True, max_length=2)),
+            ],
+            options={'table': 'tracking_event', 'app': 'models', 'unique_together': (('shipment_id', 'at', 'status'),), 'pk_attr': 'id', 'table_description': 'What the carrier said of a shipment at one moment. `region`: the country it was in, where that was said.'},
             bases=['Model'],
         ),
     ]
