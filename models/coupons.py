@@ -16,7 +16,8 @@ from models.accounts import Account
 from models.catalog import Store
 from models.columns import dump_json, load_json
 from models.instants import Instant
-from models.refusals import BadUserInput
+from models.orders import Order
+from models.refusals import BadUserInput, ErrorCode, Refusal
 
 ENDING_SOON = timedelta(hours=72)
 LARGEST_SECONDS = 2**31 - 1
@@ -67,8 +68,8 @@ class CouponOffer(Model):
 
 class Coupon(Model):
     """One buyer's copy of an offer, with the value that the offer had when it was issued. It can be used from
-    `starts_at` until `ends_at`. `order_id` and `reserved_at` are set while an order holds it, `used_at` too once that
-    order is paid."""
+    `starts_at` until `ends_at`. `order_id`, `reserved_at` and `reserved_until` (by when that order must be paid) are set
+    while an order holds it, `used_at` too once the order is paid."""
 
     id = fields.BigIntField(primary_key=True)
     external_id = fields.CharField(120, unique=True)
@@ -91,8 +92,12 @@ class Coupon(Model):
     starts_at = Instant()
     ends_at = Instant()
     revoked_at = Instant(null=True)
-    order_id = fields.BigIntField(null=True)
+    order: fields.ForeignKeyNullableRelation[Order] = fields.ForeignKeyField(
+        "models.Order", on_delete=fields.RESTRICT, null=True
+    )
+    order_id: int | None
     reserved_at = Instant(null=True)
+    reserved_until = Instant(null=True)
     used_at = Instant(null=True)
 
     class Meta:
@@ -105,14 +110,15 @@ class Coupon(Model):
         )
 
 
-FREE = "reserved_at IS NULL AND revoked_at IS NULL"
+_HELD = "used_at IS NULL AND reserved_until > $now"
+_FREE = "used_at IS NULL AND (reserved_until IS NULL OR reserved_until <= $now)"
 _CONDITIONS = {
     CouponState.USED: "used_at IS NOT NULL",
-    CouponState.RESERVED: "used_at IS NULL AND reserved_at IS NOT NULL",
-    CouponState.REVOKED: "reserved_at IS NULL AND revoked_at IS NOT NULL",
-    CouponState.EXPIRED: f"{FREE} AND ends_at <= $now",
-    CouponState.SCHEDULED: f"{FREE} AND starts_at > $now",
-    CouponState.ACTIVE: f"{FREE} AND starts_at <= $now AND ends_at > $now",
+    CouponState.RESERVED: _HELD,
+    CouponState.REVOKED: f"{_FREE} AND revoked_at IS NOT NULL",
+    CouponState.EXPIRED: f"{_FREE} AND revoked_at IS NULL AND ends_at <= $now",
+    CouponState.SCHEDULED: f"{_FREE} AND revoked_at IS NULL AND starts_at > $now",
+    CouponState.ACTIVE: f"{_FREE} AND revoked_at IS NULL AND starts_at <= $now AND ends_at > $now",
 }
 
 
@@ -120,7 +126,7 @@ def state_of(coupon: Any, now: datetime) -> CouponState:
     """The state of a coupon's row at `now`: what an order did with it counts before a revocation, and that before time."""
     if coupon.used_at is not None:
         return CouponState.USED
-    if coupon.reserved_at is not None:
+    if coupon.reserved_until is not None and now < coupon.reserved_until:
         return CouponState.RESERVED
     if coupon.revoked_at is not None:
         return CouponState.REVOKED
@@ -145,6 +151,21 @@ def seconds_left(coupon: Any, now: datetime) -> int | None:
 def comes_back(coupon: Any, cancelled_at: datetime) -> bool:
     """Whether a coupon returns to its owner when the order that holds it is cancelled: one that was used only in date."""
     return coupon.used_at is None or cancelled_at < coupon.ends_at
+
+
+def require_free(coupon: Any, account_id: int, order_id: int | None, at: datetime) -> None:
+    """Refuse a coupon that an order of `account_id` cannot have had at `at`; its dates do not count, for the platform
+    that says so let it through. `order_id` None: a new order.
+
+    Raises:
+        Refusal: CONFLICT, it is another buyer's, another order's, or was revoked by then.
+    """
+    if coupon.order_id is not None and coupon.order_id == order_id:
+        return
+    is_elsewhere = state_of(coupon, at) in (CouponState.USED, CouponState.RESERVED)
+    is_revoked = coupon.revoked_at is not None and coupon.revoked_at <= at
+    if coupon.account_id != account_id or is_elsewhere or is_revoked:
+        raise Refusal(ErrorCode.CONFLICT, field="couponExternalIds")
 
 
 def require_value(offer: Any) -> None:

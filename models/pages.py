@@ -81,7 +81,7 @@ class Keyset:
             if name != self.name or len(values) != len(self.keys):
                 raise ValueError
             return [_typed(value, key.type) for value, key in zip(values, self.keys, strict=True)]
-        except (ValueError, TypeError, UnicodeError, binascii.Error):
+        except (ValueError, TypeError, OverflowError, UnicodeError, binascii.Error):
             raise BadUserInput(field=field, text="WRONG_CURSOR") from None
 
 
@@ -111,7 +111,7 @@ async def page(source: Reads, condition: str, params: list[Any], keyset: Keyset,
     wanted, asked, sorting = _asked(keyset, window, params)
     where = f"({condition}){asked}"
     found = await source.where(f"{where} ORDER BY {sorting} LIMIT {wanted + 1}", *params, *_bounds(keyset, window))
-    return _page(source, condition, params, keyset, window, found)
+    return page_of(source, condition, params, keyset, window, found)
 
 
 async def pages(source: Reads, parent: str, parents: list[int], keyset: Keyset, window: Window) -> list[Page]:
@@ -130,7 +130,7 @@ async def pages(source: Reads, parent: str, parents: list[int], keyset: Keyset, 
     grouped: dict[int, list[Any]] = {}
     for row in found:
         grouped.setdefault(getattr(row, parent), []).append(row)
-    return [_page(source, f'"{parent}" = $1', [p], keyset, window, grouped.get(p, [])) for p in parents]
+    return [page_of(source, f'"{parent}" = $1', [p], keyset, window, grouped.get(p, [])) for p in parents]
 
 
 def _asked(keyset: Keyset, window: Window, params: list[Any]) -> tuple[int, str, str]:
@@ -152,7 +152,8 @@ def _bounds(keyset: Keyset, window: Window) -> list[Any]:
     return after + (keyset.place(window.before, "before") if window.before is not None else [])
 
 
-def _page(source: Reads, condition: str, params: list[Any], keyset: Keyset, window: Window, found: list[Any]) -> Page:
+def page_of(source: Reads, condition: str, params: list[Any], keyset: Keyset, window: Window, found: list[Any]) -> Page:
+    """The page that `found` makes: the window's rows and one more if there is one, nearest to its cursor first."""
     size = window.size
     more = len(found) > size
     kept = found[:size]

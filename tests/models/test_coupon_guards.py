@@ -76,6 +76,7 @@ CHANGES = [
 BROKEN = [
     "used_at = '2026-01-02 00:00:00+00:00'",
     "reserved_at = '2026-01-02 00:00:00+00:00'",
+    "reserved_until = '2026-01-02 00:00:00+00:00'",
     "order_id = 1",
     "ends_at = starts_at",
 ]
