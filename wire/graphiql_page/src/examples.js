@@ -14,7 +14,11 @@ query Dashboard {
       reviewCount
       unreadMessageCount
       favoriteStores { name }
-      attention { awaitingPayment protectionEnding couponsEnding }
+      attention {
+        awaitingPayment
+        protectionEnding
+        couponsEnding
+      }
     }
     orders(first: 5) {
       totalCount
@@ -25,8 +29,8 @@ query Dashboard {
           placedAt
           total { formatted }
           store { name }
-          items { title quantity price { formatted } }
-          protection { phase endsAt secondsLeft ending }
+          items { title quantity }
+          protection { phase endsAt secondsLeft }
         }
       }
     }
@@ -60,7 +64,7 @@ query Dashboard {
 }
 `;
 
-const orders = `# One page of orders, newest first; the next one begins after endCursor.
+const orders = `# A page of orders; the next is after: endCursor.
 query Orders($tab: OrderTab!, $search: String, $after: String) {
   me {
     orders(tab: $tab, search: $search, first: 10, after: $after) {
@@ -76,7 +80,12 @@ query Orders($tab: OrderTab!, $search: String, $after: String) {
           discount { formatted }
           store { name }
           address
-          items { title quantity price { formatted } product { id available } }
+          items {
+            title
+            quantity
+            price { formatted }
+            product { id available }
+          }
           shipments {
             carrier
             trackingNumber
@@ -97,7 +106,14 @@ query Orders($tab: OrderTab!, $search: String, $after: String) {
           }
           coupons { title state }
           conversation { id unreadCount }
-          actions { name allowed code message availableFrom availableUntil }
+          actions {
+            name
+            allowed
+            code
+            message
+            availableFrom
+            availableUntil
+          }
         }
       }
     }
@@ -105,7 +121,7 @@ query Orders($tab: OrderTab!, $search: String, $after: String) {
 }
 `;
 
-const favorites = `# What the buyer watches, and how the price has moved since.
+const favorites = `# What the buyer watches, and how prices moved.
 query Favorites($after: String) {
   me {
     favorites(first: 10, after: $after) {
@@ -119,8 +135,19 @@ query Favorites($after: String) {
           price { formatted }
           lowestPrice30Days { formatted }
           change { percent amount { formatted } }
-          watch { kind target { formatted } percent paused alreadyMet }
-          product { id title available store { name } }
+          watch {
+            kind
+            target { formatted }
+            percent
+            paused
+            alreadyMet
+          }
+          product {
+            id
+            title
+            available
+            store { name }
+          }
         }
       }
     }
@@ -128,8 +155,9 @@ query Favorites($after: String) {
 }
 `;
 
-const priceDrops = `# Runs until it is stopped. Lower a price in a second window,
-# by its tab ${STAFF_TAB}: choosing another tab here ends it.
+const priceDrops = `# Runs until it is stopped. Now lower a price, by the
+# tab ${STAFF_TAB} of a second window: choosing
+# another tab in this one stops it.
 subscription PriceDrops {
   priceDrops {
     cursor
@@ -137,7 +165,11 @@ subscription PriceDrops {
     product { id title }
     oldPrice { formatted }
     newPrice { formatted }
-    favorite { id lowestPrice30Days { formatted } watch { kind alreadyMet } }
+    favorite {
+      id
+      lowestPrice30Days { formatted }
+      watch { kind alreadyMet }
+    }
   }
 }
 `;

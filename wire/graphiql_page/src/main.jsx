@@ -8,9 +8,7 @@ import { demo } from "./demo.js";
 import { exampleTabs } from "./examples.js";
 import { fetcher } from "./fetcher.js";
 import "./page.css";
-import { renewStaffToken } from "./token.js";
-
-if (demo) renewStaffToken(demo.staffToken);
+import { UnmarkedLetters } from "./unmarked.jsx";
 
 createRoot(document.getElementById("root")).render(
   <>
@@ -21,6 +19,8 @@ createRoot(document.getElementById("root")).render(
       shouldPersistHeaders={Boolean(demo)}
       defaultEditorToolsVisibility="variables"
       inputValueDeprecation
-    />
+    >
+      <UnmarkedLetters />
+    </GraphiQL>
   </>,
 );
