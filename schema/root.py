@@ -6,7 +6,7 @@ import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
-from models.refusals import Refusal
+from models.refusals import Refusal, Unauthenticated
 from schema.accounts import AccountsMutation, AccountsQuery
 from schema.catalog import CatalogMutation, CatalogQuery
 from schema.clock import ClockMutation
@@ -25,7 +25,7 @@ async def _node(context: Context, id: Id) -> Any:
         return None
     try:
         return await FINDERS[found[0]](context, found[1])
-    except Refusal:
+    except (Refusal, Unauthenticated):
         return None
 
 

@@ -3,7 +3,7 @@
 import itertools
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,6 +69,10 @@ class Shop:
         name = operation[0].upper() + operation[1:]
         query = f"mutation($input: {name}Input!) {{ {operation}(input: $input) {{ results {{ externalId status code message }} }} }}"
         return (await self.staff.data(query, input={"rows": rows, **more}))[operation]["results"]
+
+    async def staff_with(self, *scopes: str) -> Client:
+        """A staff client that may do only this."""
+        return Client(self.http, await create_token(f"tests {next(_numbers)}", scopes))
 
     async def work(self) -> None:
         """Let the worker do all that is due."""
@@ -160,9 +164,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def open_shop(dialect: str, folder: Path, **given: object) -> AsyncIterator[Shop]:
-    """A shop on an empty database of its own, in demo mode; its worker works when a test says so."""
-    async with migrated_url(dialect, folder) as url:
+async def open_shop(dialect: str, folder: Path, url: str | None = None, **given: object) -> AsyncIterator[Shop]:
+    """A shop in demo mode on an empty database of its own, or that of `url`; its worker works when a test says so."""
+    async with nullcontext(url) if url else migrated_url(dialect, folder) as url:
         port = free_port()
         service = Service.put_together(settings_for(url, **{"port": port, "worker": False, **given}))
         async with served(service, port), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
