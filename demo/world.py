@@ -1,19 +1,39 @@
-"""The demo world: a small shop with buyers to sign in as, filled through the same functions as the staff half."""
+"""The demo world: a small shop with buyers to sign in as, filled through the same functions as the staff half.
 
-from collections.abc import Callable
+Everything hangs on the instant at which it is filled and on fixed seeds: the same start gives the same world.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 from auth.passwords import Passwords
 from auth.viewer import Viewer
+from demo import products
 from models.clock import now
 from models.database import fetch
 from models.sessions import SCOPES
-from resolvers import accounts
+from resolvers import accounts, catalog, favorites, prices
+from resolvers.bulk import RowResult
+from resolvers.jobs import JOBS
 from resolvers.staff import create_token
+from resolvers.worker import until_idle
 from settings import Settings
 
 PASSWORD = "demo-Kabinet-2026"
 STAFF_TOKEN = "kst_demo-staff-token-of-the-demo-world"
-BUYERS = (("anna", "Анна Смирнова", "ru", "RU", "RUB"), ("boris", "Борис Орлов", "ru", "RU", "RUB"), ("vera", "Vera Novak", "en", "CZ", "EUR"))
+BUYERS = (
+    ("anna", "Анна Смирнова", "ru", "RU", "RUB", "+79160000001"),
+    ("boris", "Борис Орлов", "ru", "RU", "RUB", "+79160000002"),
+    ("vera", "Vera Novak", "en", "CZ", "EUR", None),
+)
+FAVORITES = {"anna": range(0, 60, 3), "boris": range(1, 30, 4), "vera": range(2, 200, 11)}
+
+Progress = Callable[[int], object]
+
+
+class DemoRefused(Exception):
+    """A row of the demo world was refused: the world and the rules have come apart."""
 
 
 def buyers() -> list[dict[str, str]]:
@@ -21,16 +41,45 @@ def buyers() -> list[dict[str, str]]:
     return [{"email": f"{name}@demo.example", "password": PASSWORD, "displayName": shown} for name, shown, *_ in BUYERS]
 
 
-async def fill_if_empty(settings: Settings, progress: Callable[[int], object]) -> bool:
+async def fill_if_empty(settings: Settings, progress: Progress) -> bool:
     """Fill the open database, if it has no buyers yet; whether it did. `progress` is told how many rows were written."""
     if await fetch("SELECT 1 FROM account LIMIT 1"):
         return False
     await create_token("demo", SCOPES, STAFF_TOKEN)
-    viewer = Viewer(now=await now(), staff_id=1, scopes=frozenset(SCOPES))
-    given = [
-        accounts.GivenAccount(name, shown, f"{name}@demo.example", None, language, region, currency, PASSWORD)
-        for name, shown, language, region, currency in BUYERS
-    ]
-    await accounts.put_accounts(viewer, Passwords(settings), given, demo=True)
-    progress(len(given))
+    at = await now()
+    ((staff_id,),) = await fetch("SELECT id FROM staff_token WHERE name = $1", "demo")
+    viewer = Viewer(now=at, staff_id=staff_id, scopes=frozenset(SCOPES))
+
+    async def put(work: Awaitable[list[RowResult]]) -> None:
+        results = await work
+        refused = [result for result in results if result.refusal is not None]
+        if refused:
+            raise DemoRefused(f"{refused[0].external_id}: {refused[0].refusal}")
+        progress(len(results))
+
+    passwords = Passwords(settings)
+    await put(accounts.put_accounts(viewer, passwords, given_accounts(), demo=True))
+    passwords.close()
+    await put(catalog.put_stores(viewer, products.stores()))
+    await put(catalog.put_products(viewer, products.products(at)))
+    await put(favorites.put_favorites(viewer, given_favorites(at)))
+    for call in products.prices(at):
+        await put(prices.set_prices(viewer, call))
+    await until_idle(JOBS)
     return True
+
+
+def given_accounts() -> Sequence[accounts.GivenAccount]:
+    return [
+        accounts.GivenAccount(name, shown, f"{name}@demo.example", phone, language, region, currency, PASSWORD)
+        for name, shown, language, region, currency, phone in BUYERS
+    ]
+
+
+def given_favorites(at: datetime) -> Sequence[Any]:
+    """Wish lists that have grown over the last half a year."""
+    return [
+        favorites.GivenFavorite(name, products.external_id(number), at - timedelta(days=180 - 5 * place % 175, hours=place))
+        for name, wished in FAVORITES.items()
+        for place, number in enumerate(wished)
+    ]
