@@ -9,6 +9,7 @@ from models.refusals import NotFound
 from resolvers import accounts, sign_in
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
+from schema.coupons import AccountCoupons
 from schema.edges import attribute, identity, root
 from schema.errors import BadUserInput, InvalidCredentials, RateLimited, answered
 from schema.favorites import AccountFavorites
@@ -24,7 +25,7 @@ async def _own(context: Context, account_id: int) -> Any:
 
 @strawberry.type(description="The buyer.")
 @reads_rows_of(rows.Account, _own)
-class Account(AccountFavorites, Node):
+class Account(AccountCoupons, AccountFavorites, Node):
     id: strawberry.ID = identity("Account")
     display_name: str = attribute("As the buyer wants to be called.")
     email: str | None = attribute("Where mail goes; null when there is none.")

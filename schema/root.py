@@ -11,6 +11,7 @@ from schema.accounts import AccountsMutation, AccountsQuery
 from schema.catalog import CatalogMutation, CatalogQuery
 from schema.clock import ClockMutation
 from schema.context import Context
+from schema.coupons import CouponsMutation
 from schema.edges import root
 from schema.favorites import FavoritesMutation, FavoritesSubscription
 from schema.node import FINDERS, Node
@@ -42,7 +43,7 @@ class Query(AccountsQuery, CatalogQuery):
 
 
 @strawberry.type(description="What can be changed. A buyer's mutation answers its success or a Refusal, and a refusal has changed nothing.")
-class Mutation(AccountsMutation, CatalogMutation, FavoritesMutation):
+class Mutation(AccountsMutation, CatalogMutation, CouponsMutation, FavoritesMutation):
     pass
 
 
