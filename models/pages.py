@@ -8,6 +8,7 @@ import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -130,7 +131,28 @@ async def pages(source: Reads, parent: str, parents: list[int], keyset: Keyset, 
     grouped: dict[int, list[Any]] = {}
     for row in found:
         grouped.setdefault(getattr(row, parent), []).append(row)
-    return [page_of(source, f'"{parent}" = $1', [p], keyset, window, grouped.get(p, [])) for p in parents]
+    found_pages = [page_of(source, f'"{parent}" = $1', [p], keyset, window, grouped.get(p, [])) for p in parents]
+    counts = _Counts(source, parent, parents)
+    for own, found_page in zip(parents, found_pages, strict=True):
+        found_page.count = partial(counts.of, own)
+    return found_pages
+
+
+class _Counts:
+    """How many rows each parent has, counted for all of them by one statement once one is asked for."""
+
+    def __init__(self, source: Reads, parent: str, parents: list[int]):
+        self.source, self.parent, self.parents = source, parent, parents
+        self.known: dict[int, int] = {}
+
+    async def of(self, own: int) -> int:
+        if not self.known:
+            found = await database.fetch(
+                f'SELECT "{self.parent}", count(*) FROM "{self.source.table}" WHERE {database.any_of(self.parent, 1)} GROUP BY 1',
+                self.parents,
+            )
+            self.known = dict.fromkeys(self.parents, 0) | {parent: count for parent, count in found}
+        return self.known[own]
 
 
 def _asked(keyset: Keyset, window: Window, params: list[Any]) -> tuple[int, str, str]:
