@@ -1,7 +1,6 @@
 """Kabinet's server and its command line: `python server.py --help`."""
 
 import asyncio
-import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +13,7 @@ from starlette.applications import Starlette
 from tqdm import tqdm
 
 from delivery.bus import open_bus
+from delivery.logs import write_logs
 from delivery.outbox import deliver_forever, log_channel
 from demo import world
 from models.database import open_database
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Kabinet: the buyer's side of a marketplace as one GraphQL endpoint. Settings come from KABINET_… variables."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    write_logs(readable=sys.stderr.isatty())
     try:
         context.obj = read_settings()
     except WrongSetting as wrong:
