@@ -28,6 +28,7 @@ class Context:
     request_id: str = ""
     resume_after: str | None = None
     new_session_token: str | None = None
+    new_device_token: str | None = None
     session_ended: bool = False
     loads: "Loads" = field(default_factory=lambda: Loads())
 
@@ -66,42 +67,55 @@ class Loads:
                     known.update(await reads(model).by_id(missing))
         return known
 
-    def keep(self, key: Hashable, rows: list[Any], results: list[Any]) -> None:
-        """Remember `results` of the edge `key` for `rows`; an exception among them is raised when asked for."""
+    def found(self, key: Hashable, rows: list[Any]) -> list[Any] | None:
+        """What the edge `key` gave for `rows`, exceptions among it; None unless it was read for all of them."""
+        known = self._known.get(key)
+        if known is None:
+            return None
+        kept = [known.get(id(row)) for row in rows]
+        return None if None in kept else [one[1] for one in kept if one]
+
+    async def run(self, key: Hashable, rows: list[Any], reading: Awaitable[list[Any]]) -> list[Any]:
+        """The results of `reading`, the edge `key` for `rows`; what fails as a whole has failed for each row.
+
+        They are kept, with their rows, so that a row's id stays its own.
+        """
+        try:
+            results = await reading
+            if len(results) != len(rows):
+                raise RuntimeError(f"an edge gave {len(results)} results for {len(rows)} rows")
+        except Exception as failure:
+            results = [failure] * len(rows)
         known = self._known.setdefault(key, {})
         for row, result in zip(rows, results, strict=True):
-            known[id(row)] = (row, result)  # the row is kept too, so that its id stays its own
+            known[id(row)] = (row, result)
+        return results
 
     async def load(self, key: Hashable, row: Any, batch: Batch) -> Any:
         """The result of the edge `key` for `row`, read together with others that wait for the same edge."""
+        result = await self._loaded(key, row, batch)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    async def _loaded(self, key: Hashable, row: Any, batch: Batch) -> Any:
         known = self._known.get(key)
-        if known is not None and (found := known.get(id(row))) is not None:
-            if isinstance(found[1], BaseException):
-                raise found[1]
-            return found[1]
+        if known is not None and (kept := known.get(id(row))) is not None:
+            return kept[1]
         loop = asyncio.get_running_loop()
         waiting = self._waiting.get(key)
         if waiting is None:
             waiting = self._waiting[key] = []
-            loop.call_soon(lambda: loop.create_task(self._run(key, batch)))
+            loop.call_soon(lambda: loop.create_task(self._run_waiting(key, batch)))
         future = loop.create_future()
         waiting.append((row, future))
         return await future
 
-    async def _run(self, key: Hashable, batch: Batch) -> None:
+    async def _run_waiting(self, key: Hashable, batch: Batch) -> None:
         waiting = self._waiting.pop(key)
         rows = list({id(row): row for row, _ in waiting}.values())
-        try:
-            results = await batch(rows)
-        except Exception as failure:
-            results = [failure] * len(rows)
-        self.keep(key, rows, results)
+        results = await self.run(key, rows, batch(rows))
         by_row = {id(row): result for row, result in zip(rows, results, strict=True)}
         for row, future in waiting:
-            if future.done():
-                continue
-            result = by_row[id(row)]
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+            if not future.done():
+                future.set_result(by_row[id(row)])

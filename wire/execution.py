@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, GraphQLSchema
-from graphql import execute as stock_execute
-from graphql.execution import Executor
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema
 from graphql.execution.execute import create_source_event_stream, execute_subscription_event
 from graphql.execution.values import VariableValues, get_variable_values
 
@@ -19,14 +17,15 @@ from schema.context import Context, Loads
 from settings import Settings
 from wire.documents import Prepared
 from wire.errors import RequestError, error_body, logged
-from wire.plans import Compiler, Level, NotPlannable, Surprise, run, switch_names
+from wire.executor import Outcome, PlannedExecutor, executor, plans_of
+from wire.plans import NO_VARIABLES, Surprise, run
 
 MOST_ERRORS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What execution needs. `counts` tells how often a query was `planned`, met a surprise, and went the stock way."""
+    """What execution needs. `counts` tells how often an answer was `planned`, met a surprise, and went the stock way."""
 
     schema: GraphQLSchema
     settings: Settings
@@ -51,23 +50,18 @@ async def execute(engine: Engine, prepared: Prepared, variables: dict[str, Any],
     coerced = _variables(engine, prepared, variables)
     try:
         async with asyncio.timeout(engine.settings.request_seconds):
-            plan = _plan(engine, prepared, coerced) if prepared.kind == "query" else None
-            if plan is not None:
+            outcome = _outcome(engine, prepared, coerced)
+            if prepared.kind == "query" and outcome is not None:
                 try:
-                    data = await run(plan, [None], context, coerced)
-                    engine.counts["planned"] += 1
-                    return {"data": data[0]}
+                    data = await _planned(engine, prepared, outcome, coerced, None, context)
                 except Surprise:
                     engine.counts["surprised"] += 1
+                    outcome = None
+                else:
+                    if data is not None:
+                        return {"data": data}
             engine.counts["stock"] += 1
-            result = stock_execute(
-                engine.schema,
-                prepared.document,
-                context_value=context,
-                variable_values=variables,
-                operation_name=prepared.operation.name.value if prepared.operation.name else None,
-                hide_suggestions=True,
-            )
+            result: Any = executor(engine.schema, prepared, coerced, context, outcome).execute_operation()
             if inspect.isawaitable(result):
                 result = await result
     except TimeoutError:
@@ -85,17 +79,9 @@ async def subscribe(
         Failure, Refusal: from the subscription itself; it is over.
     """
     coerced = _variables(engine, prepared, variables)
-    executor = Executor.build(
-        engine.schema,
-        prepared.document,
-        context_value=context,
-        raw_variable_values=variables,
-        operation_name=prepared.operation.name.value if prepared.operation.name else None,
-        hide_suggestions=True,
-    )
-    if isinstance(executor, list):
-        raise RequestError(400, ErrorCode.BAD_USER_INPUT)
-    stream = create_source_event_stream(executor)
+    outcome = _outcome(engine, prepared, coerced)
+    stock = executor(engine.schema, prepared, coerced, context, None)
+    stream = create_source_event_stream(stock)
     if inspect.isawaitable(stream):
         stream = await stream
     if isinstance(stream, ExecutionResult):
@@ -104,7 +90,7 @@ async def subscribe(
         async for event in stream:
             context.loads = Loads()
             context.viewer = replace(context.viewer, now=await now())
-            payload = await _event(engine, prepared, executor, event, context, coerced)
+            payload = await _event(engine, prepared, outcome, stock, event, context)
             yield Event(payload, getattr(event, "cursor", None))
     except GraphQLError as error:
         raise _cause(error) from error
@@ -113,24 +99,46 @@ async def subscribe(
 
 
 async def _event(
-    engine: Engine, prepared: Prepared, executor: Any, event: Any, context: Context, variables: VariableValues
+    engine: Engine, prepared: Prepared, outcome: Outcome | None, stock: PlannedExecutor, event: Any, context: Context
 ) -> dict[str, Any]:
-    plan = _plan(engine, prepared, variables)
-    if plan is not None:
+    if outcome is not None:
         try:
-            return {"data": (await run(plan, [event], context, variables))[0]}
+            data = await _planned(engine, prepared, outcome, stock.variable_values, event, context)
+            if data is not None:
+                return {"data": data}
         except Surprise:
-            pass
-    result = execute_subscription_event(executor.build_per_event_executor(event))
+            engine.counts["surprised"] += 1
+    engine.counts["stock"] += 1
+    result = execute_subscription_event(stock.build_per_event_executor(event))
     if inspect.isawaitable(result):
         result = await result
     return _answer(result, context)
 
 
+def _outcome(engine: Engine, prepared: Prepared, variables: VariableValues) -> Outcome | None:
+    return plans_of(engine.schema, prepared).outcome(variables) if engine.settings.breadth_first else None
+
+
+async def _planned(
+    engine: Engine, prepared: Prepared, outcome: Outcome, variables: VariableValues, root: Any, context: Context
+) -> dict[str, Any] | None:
+    """The data of the whole answer by its plan; None where it has none.
+
+    Raises:
+        Surprise: stock execution must answer.
+    """
+    level = outcome.level(engine.schema.get_root_type(prepared.operation.operation), [prepared.operation.selection_set])
+    if level is None:
+        return None
+    (data,) = await run(level, [root], context, variables)
+    engine.counts["planned"] += 1
+    return data
+
+
 def _variables(engine: Engine, prepared: Prepared, given: dict[str, Any]) -> VariableValues:
     definitions = prepared.operation.variable_definitions
     if not definitions:
-        return _NO_VARIABLES
+        return NO_VARIABLES
     coerced = get_variable_values(engine.schema, definitions, given, max_errors=5, hide_suggestions=True)
     if isinstance(coerced, list):
         raise RequestError(
@@ -143,9 +151,6 @@ def _variables(engine: Engine, prepared: Prepared, given: dict[str, Any]) -> Var
     return coerced
 
 
-_NO_VARIABLES = VariableValues({}, {})
-
-
 def _variable_named(error: GraphQLError) -> str | None:
     """The variable that an error is about, without its value."""
     for node in error.nodes or ():
@@ -153,31 +158,6 @@ def _variable_named(error: GraphQLError) -> str | None:
         if variable is not None:
             return variable.name.value
     return None
-
-
-def _plan(engine: Engine, prepared: Prepared, variables: VariableValues) -> Level | None:
-    """The document's plan for this outcome of its switches; None where it has none."""
-    if not engine.settings.breadth_first:
-        return None
-    plans = prepared.plans
-    names = plans.get("switches")
-    if names is None:
-        fragments = {d.name.value: d for d in prepared.document.definitions if isinstance(d, FragmentDefinitionNode)}
-        names = plans["switches"] = switch_names(fragments, prepared.operation)
-        plans["fragments"] = fragments
-    key = tuple(bool(variables.coerced.get(name)) for name in names)
-    if key not in plans:
-        plans[key] = _compiled(engine, prepared, dict(zip(names, key, strict=True)))
-    return plans[key]
-
-
-def _compiled(engine: Engine, prepared: Prepared, switches: dict[str, bool]) -> Level | None:
-    kind = engine.schema.query_type if prepared.kind == "query" else engine.schema.subscription_type
-    compiler = Compiler(engine.schema, prepared.plans["fragments"], switches)
-    try:
-        return compiler.level(kind, [prepared.operation.selection_set])
-    except NotPlannable:
-        return None
 
 
 def _cause(error: GraphQLError) -> Exception:
