@@ -26,12 +26,17 @@ class Credentials:
     address: str = ""
     agent: str = ""
     language: str | None = None
+    device: str | None = None
 
 
 async def viewer_of(credentials: Credentials, settings: Settings, now: datetime) -> Viewer:
     """Who asks. With a cookie and a bearer the bearer alone counts; one that is not valid makes a refused viewer."""
     viewer = Viewer(
-        now=now, language=credentials.language or "en", address=credentials.address, agent=credentials.agent
+        now=now,
+        language=credentials.language or "en",
+        address=credentials.address,
+        agent=credentials.agent,
+        device=credentials.device,
     )
     token = credentials.bearer or credentials.cookie
     if not token:

@@ -29,8 +29,11 @@ def network_of(address: str) -> str:
 
 
 @unit_of_work
-async def count_attempt(work: Work, subject: str, address: str) -> None:
+async def count_attempt(work: Work, subject: str, address: str, device: str | None = None) -> None:
     """Count one attempt to sign in as `subject` (any text: a hash of the folded address) before it is checked.
+
+    `device` is the hash of a browser's token that belongs to this very account: it has a counter of its own, so that
+    nobody locks the owner out by guessing from elsewhere.
 
     Raises:
         RateLimited: this account, or this address with this account, has to wait; the attempt is not counted.
@@ -39,14 +42,15 @@ async def count_attempt(work: Work, subject: str, address: str) -> None:
     at, network = utc_now(), network_of(address)
     await _require_window(work, f"address:{network}", MOST_OF_ADDRESS, at, whole_address=True)
     await _require_window(work, f"pair:{network}:{subject}", MOST_OF_PAIR, at, whole_address=False)
-    await _count_of_account(work, f"account:{subject}", at)
+    await _count_of_account(work, f"device:{device}" if device else f"account:{subject}", at)
 
 
 @unit_of_work
-async def forget_failures(work: Work, subject: str, address: str) -> None:
+async def forget_failures(work: Work, subject: str, address: str, device: str | None = None) -> None:
     """The attempt succeeded: the account's counters begin anew, the address gets its attempt back."""
     network = network_of(address)
     await work.execute("DELETE FROM guess WHERE key = $1", f"account:{subject}")
+    await work.execute("DELETE FROM guess WHERE key = $1", f"device:{device}")
     await work.execute("DELETE FROM guess WHERE key = $1", f"pair:{network}:{subject}")
     await work.execute("UPDATE guess SET failures = failures - 1 WHERE key = $1 AND failures > 0", f"address:{network}")
 

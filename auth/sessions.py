@@ -51,6 +51,16 @@ async def open_session(work: Work, viewer: Viewer, account_id: int, settings: Se
 
 
 @unit_of_work
+async def remember_device(work: Work, account_id: int) -> str:
+    """A token for the browser that has just signed in, told once."""
+    token = new_token()
+    await work.execute(
+        "INSERT INTO known_device (account_id, token_hash, at) VALUES ($1, $2, $3)", account_id, token_hash(token), utc_now()
+    )
+    return token
+
+
+@unit_of_work
 async def end_session(work: Work, viewer: Viewer) -> None:
     """Revoke the viewer's own session; its sockets close."""
     await work.execute(

@@ -12,7 +12,8 @@ class Viewer:
     """A buyer (`account_id`, the row `account` and `session_id`), a staff token (`staff_id` and `scopes`), or nobody.
 
     `now` is the domain's clock at the start of the request, UTC. `refused` is true where a credential came and is
-    not valid: such a viewer is told UNAUTHENTICATED by whatever needs one.
+    not valid: such a viewer is told UNAUTHENTICATED by whatever needs one. `device` is the browser's own token, from an
+    earlier sign-in.
     """
 
     now: datetime
@@ -24,6 +25,7 @@ class Viewer:
     language: str = "en"
     address: str = ""
     agent: str = ""
+    device: str | None = None
     refused: bool = False
 
     def require_buyer(self) -> int:

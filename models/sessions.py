@@ -44,6 +44,21 @@ class Session(Model):
         indexes = (Index(fields=("account_id", "created_at")),)
 
 
+class KnownDevice(Model):
+    """A browser that has signed in to the account before; guesses made elsewhere do not make it wait. `at` is the
+    machine's."""
+
+    id = fields.BigIntField(primary_key=True)
+    account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField("models.Account", on_delete=fields.CASCADE)
+    account_id: int
+    token_hash = fields.CharField(64, unique=True)
+    at = Instant()
+
+    class Meta:
+        table = "known_device"
+        indexes = (Index(fields=("account_id",)),)
+
+
 class StaffToken(Model):
     """A service or an operator that feeds and runs the shop; `scopes` is a JSON list of names."""
 

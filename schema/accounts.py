@@ -89,18 +89,16 @@ class PutAccountsInput:
 
 
 async def _sign_in(context: Context, input: SignInInput) -> Any:
-    token, account = await sign_in.sign_in(
-        context.viewer, context.settings, context.passwords, input.email, input.password
-    )
-    context.new_session_token = token
-    return token, account
+    entry = await sign_in.sign_in(context.viewer, context.settings, context.passwords, input.email, input.password)
+    context.new_session_token, context.new_device_token = entry.token, entry.device_token
+    return entry
 
 
 @strawberry.type
 class AccountsMutation:
     @strawberry.mutation(description="Sign in with e-mail and password. The answer is the same, and takes as long, whether or not the address is known.")
     async def sign_in(self, info: strawberry.Info, input: SignInInput) -> SignInResult:
-        return await answered(info.context, _sign_in(info.context, input), lambda found: SignedIn(token=found[0], account=found[1]))
+        return await answered(info.context, _sign_in(info.context, input), lambda entry: SignedIn(token=entry.token, account=entry.account))
 
     @strawberry.mutation(description="End the session that the request came with.")
     async def sign_out(self, info: strawberry.Info) -> SignOutResult:

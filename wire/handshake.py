@@ -20,6 +20,11 @@ def cookie_name(settings: Settings) -> str:
     return "sid" if plain else "__Host-sid"
 
 
+def device_cookie_name(settings: Settings) -> str:
+    """The name of the cookie by which a browser is known that has signed in before."""
+    return cookie_name(settings).replace("sid", "did")
+
+
 def cookie_of(scope: Scope, settings: Settings) -> str | None:
     """The session cookie's value; None where there is none."""
     wanted = cookie_name(settings)

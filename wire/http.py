@@ -21,10 +21,10 @@ from schema.context import Context
 from settings import Mode
 from wire import graphiql, sse
 from wire.body import GraphQLRequest, asked, posted
-from wire.cookies import no_cookie, session_cookie
+from wire.cookies import device_cookie, no_cookie, session_cookie
 from wire.documents import Prepared
 from wire.errors import IN_GRAPHQL, TRY_AGAIN, RequestError, logged, request_errors
-from wire.handshake import cookie_name
+from wire.handshake import cookie_name, device_cookie_name
 from wire.hosts import Hosts, Proxies
 from wire.negotiation import JSON, Accepted, accepted, is_json
 from wire.origins import origin_allowed
@@ -121,6 +121,7 @@ class Front:
         self.proxies = Proxies(service.settings)
         self.origins: dict[tuple[bytes, bytes], bool] = {}
         self.cookie = cookie_name(service.settings).encode() + b"="
+        self.device_cookie = device_cookie_name(service.settings).encode() + b"="
         self.has_page = service.settings.mode is not Mode.PRODUCTION
         self.running = 0
 
@@ -278,6 +279,8 @@ class Front:
         if context.new_session_token is not None:
             exchange.headers = [h for h in exchange.headers if h[0] != b"set-cookie"]
             exchange.headers.append((b"set-cookie", session_cookie(context.new_session_token, self.settings)))
+            if context.new_device_token is not None:
+                exchange.headers.append((b"set-cookie", device_cookie(context.new_device_token, self.settings)))
         elif context.session_ended:
             exchange.headers.append((b"set-cookie", no_cookie(self.settings)))
             exchange.headers.append((b"clear-site-data", b'"cookies", "storage"'))
@@ -300,6 +303,7 @@ class Front:
                 address=self.proxies.address(exchange.scope, head.get(b"x-forwarded-for")),
                 agent=head.get(b"user-agent", b"")[:LONGEST_AGENT].decode("latin-1"),
                 language=_spoken(head.get(b"accept-language")),
+                device=_cookie(head.get(b"cookie"), self.device_cookie),
             )
         )
         if viewer.refused and cookie is not None:

@@ -89,6 +89,17 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='KnownDevice',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('token_hash', fields.CharField(unique=True, max_length=64)),
+                ('at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'known_device', 'app': 'models', 'indexes': [Index(fields=['account_id'])], 'pk_attr': 'id', 'table_description': 'A browser that has signed in to the account before; guesses made elsewhere do not make it wait. `at` is the'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='OutboxMessage',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -250,12 +261,12 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
-            name='GivenOrder',
+            name='GivenFacts',
             fields=[
                 ('order', fields.OneToOneField('models.Order', source_field='order_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
                 ('facts', fields.JSONField(encoder=dump_json, decoder=load_json)),
             ],
-            options={'table': 'given_order', 'app': 'models', 'pk_attr': 'order_id', 'table_description': 'What the platform has said of an order so far, word for word: what it says next may only add to it.'},
+            options={'table': 'given_facts', 'app': 'models', 'pk_attr': 'order_id', 'table_description': 'What the platform has said of an order so far, word for word: what it says next may only add to it.'},
             bases=['Model'],
         ),
         ops.CreateModel(

@@ -45,7 +45,7 @@ async def test_signing_in_sets_a_cookie_and_gives_a_token_of_which_only_a_hash_i
     await shop.put("putAccounts", [row_of(1)])
     answer = await shop.nobody.post(SIGN_IN, input={"email": " Signing1@SHOP.example ", "password": PASSWORD})
     signed = answer.json()["data"]["signIn"]
-    cookie = answer.headers["set-cookie"]
+    cookie = answer.headers.get_list("set-cookie")[0]
     shop.http.cookies.clear()
     assert cookie.startswith(f"sid={signed['token']}; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000")
     assert len(signed["token"]) == 43
@@ -142,6 +142,27 @@ async def test_the_fifty_first_session_ends_the_oldest(shop: Shop) -> None:
     assert (await buyer.data(ME))["me"] == {"id": buyer.id}
     await shop.sign_in({"email": f"{buyer.external_id.replace('-', '')}@shop.example", "password": PASSWORD, "externalId": ""})
     assert await buyer.codes(ME) == ["UNAUTHENTICATED"]
+
+
+async def test_the_owner_signs_in_from_a_known_browser_while_others_guess(shop: Shop) -> None:
+    await shop.put("putAccounts", [row_of(6)])
+    right = {"email": "signing6@shop.example", "password": PASSWORD}
+    cookies = (await shop.nobody.post(SIGN_IN, input=right)).headers.get_list("set-cookie")
+    shop.http.cookies.clear()
+    (device,) = [cookie.partition(";")[0] for cookie in cookies if cookie.startswith("did=")]
+    for _ in range(5):
+        await attempt(shop, right["email"], "wrong")
+    assert (await attempt(shop, right["email"], PASSWORD))["__typename"] == "RateLimited"
+    known = {"cookie": device, "x-requested-with": "x"}
+    answer = await shop.nobody.post(SIGN_IN, headers=known, input=right)
+    assert answer.json()["data"]["signIn"]["__typename"] == "SignedIn"
+    assert not [cookie for cookie in answer.headers.get_list("set-cookie") if cookie.startswith("did=")]
+    shop.http.cookies.clear()
+    await shop.put("putAccounts", [row_of(7)])
+    for _ in range(5):
+        await attempt(shop, "signing7@shop.example", "wrong")
+    other = await shop.nobody.post(SIGN_IN, headers=known, input={"email": "signing7@shop.example", "password": PASSWORD})
+    assert other.json()["data"]["signIn"]["__typename"] == "RateLimited"  # the browser is known to its own account alone
 
 
 def test_an_ipv6_network_counts_as_one_address() -> None:

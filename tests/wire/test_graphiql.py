@@ -1,0 +1,308 @@
+"""GraphiQL's page and files, and in a real Chromium: nothing from elsewhere, a buyer's dashboard, a price drop that arrives."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from tests.shop import free_port
+from tests.wire.small_service import served, small_service
+from wire import graphiql
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]  # fmt: skip
+ROOT = Path(graphiql.__file__).parents[1]
+
+
+@asynccontextmanager
+async def graphiql_alone(static: Path, mode: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of a server that has nothing but the page at /graphql and its files."""
+    async with small_service(mode=mode) as service:
+        files = Starlette(routes=graphiql.routes(service, static))
+
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"] == "/graphql":
+                await graphiql.page(service, scope, receive, send, static)
+            else:
+                await files(scope, receive, send)
+
+        async with served(front) as port, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+
+
+def build(folder: Path) -> Path:
+    """What a build leaves behind, as small as can be."""
+    (folder / "assets").mkdir()
+    (folder / "assets" / "main-1a2b.js").write_text("let built")
+    (folder / "assets" / "main-3c4d.css").write_text("a {}")
+    (folder / "assets" / "secret.pem").write_text("secret")
+    entry = {"file": "assets/main-1a2b.js", "css": ["assets/main-3c4d.css"]}
+    (folder / "manifest.json").write_text(json.dumps({"src/main.jsx": entry}))
+    return folder
+
+
+async def test_the_page_names_its_hashed_files_and_allows_nothing_from_elsewhere(tmp_path: Path) -> None:
+    async with graphiql_alone(build(tmp_path), "development") as client:
+        answer = await client.get("/graphql")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"] == (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; "
+        "worker-src 'self' blob:; frame-ancestors 'none'"
+    )
+    assert answer.headers["cache-control"] == "no-store"
+    assert re.findall(r'(?:src|href)="(/[^"]+)"', answer.text) == [
+        "/graphiql/assets/main-3c4d.css",
+        "/graphiql/assets/main-1a2b.js",
+    ]
+    assert '<script type="application/json" id="demo">null</script>' in answer.text
+
+
+async def test_hashed_files_are_typed_and_never_asked_for_again(tmp_path: Path) -> None:
+    async with graphiql_alone(build(tmp_path), "demo") as client:
+        script = await client.get("/graphiql/assets/main-1a2b.js")
+        style = await client.get("/graphiql/assets/main-3c4d.css")
+    assert script.text == "let built"
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert style.headers["content-type"] == "text/css; charset=utf-8"
+    for answer in (script, style):
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["secret.pem", "none.js", "..%2fmanifest.json", "%2e%2e/manifest.json", "../../graphiql.py", ""])
+async def test_nothing_but_built_files_is_served(tmp_path: Path, path: str) -> None:
+    async with graphiql_alone(build(tmp_path), "demo") as client:
+        answer = await client.get(f"/graphiql/assets/{path}")
+    assert answer.status_code == 404
+
+
+async def test_without_a_build_the_page_says_what_is_missing(tmp_path: Path) -> None:
+    async with graphiql_alone(tmp_path, "demo") as client:
+        answer = await client.get("/graphql")
+    assert answer.status_code == 200
+    assert "GraphiQL is not built" in answer.text
+    assert "python3 run.py" in answer.text
+    assert "<script" not in answer.text
+
+
+async def test_in_production_there_are_no_files(tmp_path: Path) -> None:
+    async with graphiql_alone(build(tmp_path), "production") as client:
+        assert (await client.get("/graphiql/assets/main-1a2b.js")).status_code == 404
+
+
+def lacking(what: str) -> None:
+    """Skip the test; fail it where everything has to be there."""
+    if os.environ.get("KABINET_TEST_SERVICES") == "required":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        lacking("no Chromium")
+    if not (graphiql.STATIC / "manifest.json").exists():
+        lacking("GraphiQL is not built: python3 run.py test builds it")
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield launched
+        await launched.close()
+
+
+@dataclass
+class Kabinet:
+    """The service as `python server.py serve` starts it in demo mode, with the staff's client."""
+
+    url: str
+    printed: str
+    demo: dict[str, Any]
+    staff: httpx2.AsyncClient
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        answer = (await self.staff.post("/graphql", json={"query": query, "variables": variables})).json()
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+
+@pytest.fixture(scope="module")
+async def kabinet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kabinet]:
+    folder, port = tmp_path_factory.mktemp("kabinet"), free_port()
+    own = {"MODE": "demo", "PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/kabinet.db"}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("KABINET_")}
+    environment = others | {f"KABINET_{name}": value for name, value in own.items()}
+    with (folder / "printed").open("w") as printed:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "server.py", "serve", cwd=ROOT, env=environment, stdout=printed
+        )
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            async with asyncio.timeout(90):
+                page = await answered(client, process)
+            (told,) = re.findall(r'<script type="application/json" id="demo">(.*?)</script>', page.text)
+            demo = json.loads(told)
+            client.headers["authorization"] = f"Bearer {demo['staffToken']}"
+            yield Kabinet(f"http://127.0.0.1:{port}", (folder / "printed").read_text(), demo, client)
+    finally:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), 30)
+
+
+async def answered(client: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> httpx2.Response:
+    """The page, as soon as the service answers."""
+    while True:
+        assert process.returncode is None, "the service has ended"
+        try:
+            return await client.get("/graphql", headers={"accept": "text/html"})
+        except httpx2.TransportError:
+            await asyncio.sleep(0.1)
+
+
+class Screen:
+    """A page with GraphiQL in a browser profile of its own, and every address that it asked for."""
+
+    def __init__(self, page: Page):
+        self.page = page
+        self.asked: list[str] = []
+        self.troubles: list[str] = []
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("console", lambda message: self.troubles.append(message.text) if message.type == "error" else None)
+
+    async def sign_in(self, email: str) -> None:
+        await self.page.get_by_title(f"Sign in as {email}").click()
+        await expect(self.page.get_by_role("status")).to_contain_text(email)
+
+    async def choose(self, tab: str) -> None:
+        await self.page.get_by_role("tab", name=tab, exact=True).click()
+        await expect(self.page.locator(".graphiql-query-editor")).to_contain_text(f" {tab}")
+
+    async def run(self) -> None:
+        await self.page.get_by_role("button", name="Execute query").click()
+
+    async def write_variables(self, variables: dict[str, Any]) -> None:
+        await self.page.get_by_role("button", name="Variables", exact=True).click()
+        await self.page.locator(".graphiql-editor-tool .graphiql-editor:visible").click()
+        await self.page.evaluate("text => navigator.clipboard.writeText(text)", json.dumps(variables))
+        await self.page.keyboard.press("ControlOrMeta+A")
+        await self.page.keyboard.press("ControlOrMeta+V")
+
+    async def shows(self, *texts: str) -> None:
+        """Wait until the answer on the screen has all of these."""
+        for text in texts:
+            await expect(self.page.locator(".graphiql-response")).to_contain_text(text)
+
+
+@pytest.fixture
+async def screen(browser: Browser, kabinet: Kabinet) -> AsyncIterator[Screen]:
+    async with open_screen(browser, kabinet) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_screen(browser: Browser, kabinet: Kabinet) -> AsyncIterator[Screen]:
+    """GraphiQL freshly loaded, nobody signed in."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 1400}, permissions=["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(20_000)
+    screen = Screen(await context.new_page())
+    await screen.page.goto(f"{kabinet.url}/graphql")
+    await expect(screen.page.get_by_role("status")).to_have_text("Not signed in")
+    await expect(screen.page.locator(".graphiql-query-editor")).to_contain_text("query Dashboard")
+    yield screen
+    await context.close()
+
+
+async def test_the_start_prints_where_and_as_whom(kabinet: Kabinet) -> None:
+    assert f"{kabinet.url}/graphql" in kabinet.printed
+    assert [buyer["email"] for buyer in kabinet.demo["buyers"]] == [f"{name}@demo.example" for name in ("anna", "boris", "vera")]
+    for buyer in kabinet.demo["buyers"]:
+        assert buyer["email"] in kabinet.printed and buyer["password"] in kabinet.printed
+    assert kabinet.demo["staffToken"] in kabinet.printed
+
+
+async def test_a_buyer_reads_the_dashboard_and_no_other_host_is_asked(screen: Screen, kabinet: Kabinet) -> None:
+    await screen.sign_in("anna@demo.example")
+    anna = kabinet.demo["buyers"][0]["displayName"]
+    async with screen.page.expect_response(f"{kabinet.url}/graphql") as answered:
+        await screen.run()
+    answer = await (await answered.value).json()
+    assert "errors" not in answer
+    assert answer["data"]["me"]["displayName"] == anna
+    await screen.shows(anna, "orderCounts")
+    assert {urlsplit(url).netloc for url in screen.asked if not url.startswith(("data:", "blob:"))} == {urlsplit(kabinet.url).netloc}
+    assert screen.troubles == []
+
+
+@pytest.mark.parametrize("tab", ["Orders", "Favorites"])
+async def test_the_other_examples_run_as_they_are(screen: Screen, tab: str) -> None:
+    await screen.sign_in("anna@demo.example")
+    await screen.choose(tab)
+    async with screen.page.expect_response(lambda response: response.url.endswith("/graphql")) as answered:
+        await screen.run()
+    answer = await (await answered.value).json()
+    assert "errors" not in answer
+    assert answer["data"]["me"][tab.lower()]["totalCount"] > 0
+
+
+async def test_switching_buyers_changes_who_asks_and_signing_out_leaves_nobody(screen: Screen) -> None:
+    for email in ("anna@demo.example", "vera@demo.example"):
+        await screen.sign_in(email)
+        pressed = screen.page.locator("[aria-pressed=true]")
+        assert await pressed.get_attribute("title") == f"Sign in as {email}"
+    await screen.page.get_by_role("button", name="Sign out").click()
+    await expect(screen.page.get_by_role("status")).to_have_text("Not signed in")
+    await screen.run()
+    await screen.shows('"me": null')
+
+
+async def test_a_price_that_staff_lower_in_one_window_drops_in_the_buyers_other(
+    screen: Screen, browser: Browser, kabinet: Kabinet
+) -> None:
+    product_id = await put_lamp(kabinet)
+    await screen.sign_in("anna@demo.example")
+    add = "mutation($id: ID!) { addFavorite(productId: $id) { __typename } }"
+    added = await screen.page.evaluate(
+        """async ([query, id]) => (await fetch("/graphql", {method: "POST", headers: {"content-type": "application/json"},
+           body: JSON.stringify({query, variables: {id}})})).json()""",
+        [add, product_id],
+    )
+    assert added == {"data": {"addFavorite": {"__typename": "FavoriteAdded"}}}
+    await screen.choose("PriceDrops")
+    async with screen.page.expect_websocket() as opened:
+        await screen.run()
+    await (await opened.value).wait_for_event("framereceived")
+    async with open_screen(browser, kabinet) as staff:
+        await staff.choose("ChangeAPrice")
+        await staff.write_variables({"input": {"rows": [{"externalId": "test-lamp", "amount": "17.30", "currency": "EUR"}]}})
+        await staff.run()
+        await staff.shows("test-lamp", "CREATED")
+    await screen.shows("priceDrops", "19,90", "17,30")
+
+
+async def put_lamp(kabinet: Kabinet) -> str:
+    """A new product at 19.90 EUR; its id for buyers."""
+    store = {"externalId": "test-store", "name": "Test"}
+    titles = [{"language": language, "text": "Lamp of the browser test"} for language in ("ru", "en")]
+    lamp = {"externalId": "test-lamp", "storeExternalId": "test-store", "titles": titles, "amount": "19.90", "currency": "EUR"}
+    await kabinet.ask("mutation($i: PutStoresInput!) { putStores(input: $i) { results { status } } }", i={"rows": [store]})
+    await kabinet.ask("mutation($i: PutProductsInput!) { putProducts(input: $i) { results { status } } }", i={"rows": [lamp]})
+    found = await kabinet.ask('{ products(search: "browser test", first: 1) { edges { node { id } } } }')
+    return found["products"]["edges"][0]["node"]["id"]
