@@ -120,13 +120,14 @@ async def pages(source: Reads, parent: str, parents: list[int], keyset: Keyset, 
     if len(parents) == 1:
         return [await page(source, f'"{parent}" = $1', [parents[0]], keyset, window)]
     wanted, asked, sorting = _asked(keyset, window, [None])
-    listed = database.any_of("t.id", 1)  # the shape of a list parameter differs by database
-    each = "unnest($1::bigint[]) AS p(value)" if "ANY" in listed else "json_each($1) AS p"
-    sql = (
-        f'SELECT {source.columns_of("t")} FROM {each} JOIN "{source.table}" t ON t.id IN '
-        f'(SELECT id FROM "{source.table}" WHERE "{parent}" = p.value{asked} ORDER BY {sorting} LIMIT {wanted + 1}) '
-        f"ORDER BY {', '.join(f't.{part.strip()}' for part in sorting.split(','))}"
-    )
+    each = f'"{source.table}" WHERE "{parent}" = p.value{asked} ORDER BY {sorting} LIMIT {wanted + 1}'
+    # PostgreSQL would read the whole table for the second, SQLite does not know the first.
+    if database.dialect() == "postgres":
+        joined = f"unnest($1::bigint[]) AS p (value) CROSS JOIN LATERAL (SELECT * FROM {each}) AS t"
+    else:
+        joined = f'json_each($1) AS p JOIN "{source.table}" t ON t.id IN (SELECT id FROM {each})'
+    order = ", ".join(f"t.{part.strip()}" for part in sorting.split(","))
+    sql = f"SELECT {source.columns_of('t')} FROM {joined} ORDER BY {order}"
     found = source.decode(await database.fetch(sql, parents, *_bounds(keyset, window)))
     grouped: dict[int, list[Any]] = {}
     for row in found:

@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
         index("conversation_of_order", "conversation", "order_id", unique=True),
         index("conversation_of_promotions", "conversation", "account_id, store_id", "kind = 'PROMOTION'", unique=True),
         index("conversation_spoken", "conversation", "account_id, last_message_at, id", "last_message_at IS NOT NULL"),
-        index("conversation_kind_spoken", "conversation", "account_id, kind, last_message_at, id", "last_message_at IS NOT NULL"),
+        index("conversation_promoted", "conversation", "account_id, last_message_at, id", "kind = 'PROMOTION'"),
         check("conversation_place", "conversation", "(kind = 'ORDER') = (order_id IS NOT NULL)", ["kind", "order_id"]),
         index("message_unread", "message", "account_id, conversation_id", "author = 'SELLER' AND read_at IS NULL"),
         index("message_sent", "message", "account_id, sent_at", "author = 'BUYER'"),
