@@ -115,6 +115,22 @@ async def remove_favorite(work: Work, viewer: Viewer, favorite_id: int) -> int:
 
 
 @unit_of_work
+async def remove_favorite_of(work: Work, viewer: Viewer, product_id: int) -> int:
+    """Take a product off the viewer's list, as `remove_favorite`; gives the favourite's id.
+
+    Raises:
+        NotFound: it is not on the list.
+    """
+    removed = await work.fetch(
+        "DELETE FROM favorite WHERE account_id = $1 AND product_id = $2 RETURNING id", viewer.require_buyer(), product_id
+    )
+    if not removed:
+        raise NotFound(field="productId")
+    work.record(viewer, "favorite_removed", "favorite", removed[0][0])
+    return int(removed[0][0])
+
+
+@unit_of_work
 async def set_watch(work: Work, viewer: Viewer, favorite_id: int, wish: WatchWish) -> Favorite:
     """Set what the favourite's watch waits for. A watch that waits for something else begins anew.
 

@@ -33,6 +33,7 @@ class Account(AccountCoupons, AccountFavorites, Node):
     language: str = attribute("What the service speaks to the buyer in: ru or en.")
     region: str = attribute("ISO 3166 code of the country that goods are sent to.")
     currency: str = attribute("ISO 4217 code of the currency the buyer thinks in.")
+    created_at: Instant = attribute("Since when the account exists.")
 
 
 async def _me(context: Context) -> Any:

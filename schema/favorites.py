@@ -206,6 +206,14 @@ async def _remove(context: Context, favorite_id: str) -> Any:
     return await favorites.remove_favorite(context.viewer, local_id(favorite_id, "Favorite", "favoriteId"))
 
 
+async def _remove_of(context: Context, product_id: str) -> Any:
+    return await favorites.remove_favorite_of(context.viewer, local_id(product_id, "Product", "productId"))
+
+
+def _removed(favorite_id: int) -> FavoriteRemoved:
+    return FavoriteRemoved(favorite_id=global_id("Favorite", favorite_id))
+
+
 @strawberry.type
 class FavoritesMutation:
     @strawberry.mutation(description="Put a product on the wish list. Again: the same favourite.")
@@ -214,10 +222,11 @@ class FavoritesMutation:
 
     @strawberry.mutation(description="Take a favourite off the wish list. Its alerts stay readable.")
     async def remove_favorite(self, info: strawberry.Info, favorite_id: FavoriteId) -> RemoveFavoriteResult:
-        def removed(local: int) -> FavoriteRemoved:
-            return FavoriteRemoved(favorite_id=global_id("Favorite", local))
+        return await answered(info.context, _remove(info.context, favorite_id), _removed)
 
-        return await answered(info.context, _remove(info.context, favorite_id), removed)
+    @strawberry.mutation(description="Take a product off the wish list, for whoever knows the product alone (Product.isFavorite). Otherwise as removeFavorite.")
+    async def remove_favorite_of(self, info: strawberry.Info, product_id: ProductId) -> RemoveFavoriteResult:
+        return await answered(info.context, _remove_of(info.context, product_id), _removed)
 
     @strawberry.mutation(description="Set what a favourite's watch waits for, or pause and resume it.")
     async def set_watch(self, info: strawberry.Info, input: SetWatchInput) -> SetWatchResult:

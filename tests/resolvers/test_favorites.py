@@ -103,3 +103,21 @@ async def test_the_worked_case_of_the_rules(shop: Shop) -> None:
 
 async def added(buyer, product: Product) -> str:
     return (await buyer.data(ADD, product=product.id))["addFavorite"]["favorite"]["id"]
+
+
+REMOVE_OF = """mutation($product: ID!) { removeFavoriteOf(productId: $product) {
+  __typename ... on FavoriteRemoved { favoriteId } ... on Refusal { code field } } }"""
+
+
+async def test_a_product_is_taken_off_by_whoever_knows_the_product_alone(shop: Shop) -> None:
+    buyer, stranger, product = await shop.buyer(), await shop.buyer(), await shop.product()
+    favorite = await added(buyer, product)
+    not_listed = {"removeFavoriteOf": {"__typename": "NotFound", "code": "NOT_FOUND", "field": "productId"}}
+    assert await stranger.data(REMOVE_OF, product=product.id) == not_listed
+    assert await shop.nobody.codes(REMOVE_OF, product=product.id) == ["UNAUTHENTICATED"]
+    answers = await asyncio.gather(*(buyer.data(REMOVE_OF, product=product.id) for _ in range(2)))
+    removed = {"removeFavoriteOf": {"__typename": "FavoriteRemoved", "favoriteId": favorite}}
+    assert sorted(answers, key=str) == sorted([removed, not_listed], key=str)
+    for wrong in ("nonsense", favorite):
+        assert await buyer.data(REMOVE_OF, product=wrong) == not_listed
+    assert (await buyer.data("{ me { createdAt favorites { totalCount } } }"))["me"]["favorites"]["totalCount"] == 0
