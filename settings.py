@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     max_root_mutations: int = Field(5, ge=1, description="Root fields a mutation")
     max_directives: int = Field(50, ge=0, description="Directives a document")
     max_cost: int = Field(5000, ge=100, description="Cost of a document, see docs/limits.md")
+    cost_bucket: bool | None = Field(None, description="Bound what one caller may ask for in a while; default: in production mode alone")
+    cost_per_second: int = Field(5000, ge=1, description="Cost that a buyer, or a network of those not signed in, may ask for a second")
+    cost_burst: int = Field(25000, ge=100, description="Cost that may be asked for at once after a pause")
     request_seconds: float = Field(10.0, gt=0, description="Deadline of one request")
     max_running: int = Field(200, ge=1, description="Requests worked on at once; more are answered OVERLOADED")
     session_idle_days: int = Field(14, ge=1, description="A session ends after so many days without use")
@@ -90,6 +93,10 @@ class Settings(BaseSettings):
     @property
     def is_demo(self) -> bool:
         return self.mode is Mode.DEMO
+
+    @property
+    def bounds_cost(self) -> bool:
+        return self.mode is Mode.PRODUCTION if self.cost_bucket is None else self.cost_bucket
 
     @property
     def is_sqlite(self) -> bool:

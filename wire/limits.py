@@ -113,11 +113,12 @@ class Reach:
             check_variables(variables, self.row_variables)
         if (
             self.most > self.limits.settings.max_cost
-            and self._cost(operation, variables) > self.limits.settings.max_cost
+            and self.cost(operation, variables) > self.limits.settings.max_cost
         ):
             raise RequestError(400, ErrorCode.QUERY_TOO_COMPLEX)
 
-    def _cost(self, operation: OperationDefinitionNode, variables: dict[str, Any]) -> int:
+    def cost(self, operation: OperationDefinitionNode, variables: dict[str, Any]) -> int:
+        """What the operation costs with the pages that these variables ask for."""
         pages = {name: LARGEST_PAGE for name in self.page_variables}
         for definition in operation.variable_definitions or ():
             name = definition.variable.name.value

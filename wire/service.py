@@ -18,6 +18,7 @@ from schema.edges import PERSONAL
 from schema.root import graphql_schema
 from settings import Settings
 from wire import execution
+from wire.budget import Budget
 from wire.costs import check_list_sizes
 from wire.documents import Documents, Prepared
 from wire.execution import Engine, Event
@@ -36,12 +37,14 @@ class Service:
     bus: Bus = field(default_factory=Bus)
     demo: dict[str, Any] | None = None
     draining: bool = False
+    budget: Budget | None = field(init=False)
     sockets: Sockets = field(init=False)
     streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:
         self.sockets = Sockets(self.is_live)
         self.streams = Streams(self)
+        self.budget = Budget(self.settings) if self.settings.bounds_cost else None
 
     @classmethod
     def put_together(cls, settings: Settings) -> "Service":
@@ -73,7 +76,13 @@ class Service:
         )
 
     async def execute(self, prepared: Prepared, variables: dict[str, Any], context: Context) -> dict[str, Any]:
-        """See `wire.execution.execute`."""
+        """See `wire.execution.execute`.
+
+        Raises, besides:
+            Failure: RATE_LIMITED, the caller has asked for too much lately.
+        """
+        if self.budget is not None:
+            self.budget.spend(context.viewer, prepared.reach.cost(prepared.operation, variables))
         return await execution.execute(self.engine, prepared, variables, context)
 
     def subscribe(self, prepared: Prepared, variables: dict[str, Any], context: Context) -> AsyncIterator[Event]:
