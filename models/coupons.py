@@ -53,7 +53,7 @@ class CouponOffer(Model):
         "models.Store", on_delete=fields.RESTRICT, null=True
     )
     store_id: int | None
-    titles = fields.JSONField(encoder=dump_json, decoder=load_json)
+    titles: Any = fields.JSONField(encoder=dump_json, decoder=load_json)
     currency = fields.CharField(3, null=True)
     amount_off_minor = fields.BigIntField(null=True)
     percent_off = fields.IntField(null=True)
@@ -82,7 +82,7 @@ class Coupon(Model):
         "models.Store", on_delete=fields.RESTRICT, null=True
     )
     store_id: int | None
-    titles = fields.JSONField(encoder=dump_json, decoder=load_json)
+    titles: Any = fields.JSONField(encoder=dump_json, decoder=load_json)
     currency = fields.CharField(3, null=True)
     amount_off_minor = fields.BigIntField(null=True)
     percent_off = fields.IntField(null=True)
