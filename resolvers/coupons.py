@@ -138,9 +138,16 @@ class NamedCoupons:
     takers: dict[str, str] = field(default_factory=dict)
 
     def take(
-        self, external_ids: Sequence[str], order_external_id: str, order_id: int | None, account_id: int, at: datetime
+        self,
+        external_ids: Sequence[str],
+        order_external_id: str,
+        order_id: int | None,
+        account_id: int,
+        at: datetime,
+        told: Collection[str] = (),
     ) -> list[Any]:
-        """The rows of the coupons that the order names, taken for it; `order_id` None: the order is new.
+        """The rows of the coupons that the order names, taken for it; `order_id` None: the order is new. Of those that
+        it named before (`told`), only what it still holds: the others were given back, and may be another order's now.
 
         Nothing is written yet (`hold_coupons` does). Call it as an order's last check: a coupon taken for an order that
         is refused afterwards stays taken in this call.
@@ -151,14 +158,16 @@ class NamedCoupons:
         """
         if len(set(external_ids)) != len(external_ids):
             raise Refusal(ErrorCode.CONFLICT, field="couponExternalIds")
-        for external_id in external_ids:
+        new = [external_id for external_id in external_ids if external_id not in told]
+        for external_id in new:
             if external_id not in self.rows:
                 raise Refusal(ErrorCode.UNKNOWN_REFERENCE, field="couponExternalIds")
             if self.takers.get(external_id, order_external_id) != order_external_id:
                 raise Refusal(ErrorCode.CONFLICT, field="couponExternalIds")
             require_free(self.rows[external_id], account_id, order_id, at)
-        self.takers.update(dict.fromkeys(external_ids, order_external_id))
-        return [self.rows[external_id] for external_id in external_ids]
+        self.takers.update(dict.fromkeys(new, order_external_id))
+        named = [self.rows[external_id] for external_id in external_ids]
+        return [row for row in named if row.external_id in new or row.order_id == order_id]
 
 
 async def named_coupons(work: Work, external_ids: Iterable[str]) -> NamedCoupons:

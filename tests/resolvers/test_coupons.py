@@ -479,6 +479,23 @@ async def test_two_orders_of_one_call_cannot_name_the_same_coupon(shop: Shop) ->
     assert len(named.take([row["externalId"]], "first", None, account_id, now)) == 1
 
 
+async def test_an_order_that_gave_its_coupon_back_does_not_take_it_by_being_told_again(shop: Shop) -> None:
+    buyer, now = await shop.buyer(), await shop.now()
+    row = await row_for(shop, buyer)
+    await issued(shop, row)
+    name = row["externalId"]
+    first, account_id = await placed(shop, buyer, now)
+    second = await ordered(await shop.store(), account_id, now)
+    await hold(first, account_id, [name], now, now + DAY)
+    named = coupons.NamedCoupons({name: await stored(name)})
+    assert [c.order_id for c in named.take([name], "first", first, account_id, now, told=[name])] == [first]
+    await release(first, now)
+    for order_id in (None, second):
+        if order_id:
+            await hold(order_id, account_id, [name], now, now + DAY)
+        assert coupons.NamedCoupons({name: await stored(name)}).take([name], "first", first, account_id, now, told=[name]) == []
+
+
 async def test_of_many_orders_at_once_one_gets_the_coupon(shop: Shop) -> None:
     buyer, now = await shop.buyer(), await shop.now()
     row = await row_for(shop, buyer)
