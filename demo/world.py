@@ -9,13 +9,17 @@ from typing import Any
 
 from auth.passwords import Passwords
 from auth.viewer import Viewer
-from demo import products
+from demo import coupons, messages, orders, products
 from models.clock import now
 from models.database import fetch
 from models.sessions import SCOPES
 from resolvers import accounts, catalog, favorites, prices
 from resolvers.bulk import RowResult
+from resolvers.coupon_offers import issue_coupons, put_coupon_offers
+from resolvers.given_orders import put_orders
 from resolvers.jobs import JOBS
+from resolvers.seller_messages import send_seller_messages
+from resolvers.shipments import add_tracking_events, ship_orders
 from resolvers.staff import create_token
 from resolvers.worker import until_idle
 from settings import Settings
@@ -54,7 +58,8 @@ async def fill_if_empty(settings: Settings, progress: Progress) -> bool:
         results = await work
         refused = [result for result in results if result.refusal is not None]
         if refused:
-            raise DemoRefused(f"{refused[0].external_id}: {refused[0].refusal}")
+            first = refused[0]
+            raise DemoRefused(f"{first.external_id}: {first.refusal}, field {first.refusal.field if first.refusal else None}")
         progress(len(results))
 
     passwords = Passwords(settings)
@@ -65,6 +70,15 @@ async def fill_if_empty(settings: Settings, progress: Progress) -> bool:
     await put(favorites.put_favorites(viewer, given_favorites(at)))
     for call in products.prices(at):
         await put(prices.set_prices(viewer, call))
+    for name, *_ in BUYERS:
+        used = coupons.used_in(name)
+        await put(put_coupon_offers(viewer, coupons.offers(name)))
+        await put(issue_coupons(viewer, coupons.coupons(name, at)))
+        await put(put_orders(viewer, orders.orders(name, at, used)))
+        await put(ship_orders(viewer, orders.parcels(name, at)))
+        await put(add_tracking_events(viewer, list(orders.scans(name, at))))
+        await put(put_orders(viewer, orders.completions(name, at, used)))
+        await put(send_seller_messages(viewer, messages.messages(name, at)))
     await until_idle(JOBS)
     return True
 
