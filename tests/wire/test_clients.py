@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from tests.wire.small_service import served, small_service, sockets_app
 
 CLIENTS = Path(__file__).parent / "clients"
 
-pytestmark = pytest.mark.skipif(
+with_clients = pytest.mark.skipif(
     shutil.which("node") is None or not (CLIENTS / "node_modules").is_dir(), reason="npm ci has not been run in tests/wire/clients"
 )
+
+pytestmark = with_clients
 
 
 @pytest.fixture
@@ -37,16 +40,27 @@ class Run:
 
     async def until(self, fits):
         """Read on until the client says what `fits`."""
-        async with asyncio.timeout(10):
-            while not any(fits(line) for line in self.said):
-                self.said.append(json.loads(await self.process.stdout.readline()))
+        with self.killed_on_failure():
+            async with asyncio.timeout(10):
+                while not any(fits(line) for line in self.said):
+                    self.said.append(json.loads(await self.process.stdout.readline()))
 
     async def end(self):
-        async with asyncio.timeout(10):
-            rest = await self.process.stdout.read()
-            assert await self.process.wait() == 0
-        self.said += [json.loads(line) for line in rest.splitlines()]
+        with self.killed_on_failure():
+            async with asyncio.timeout(10):
+                async for line in self.process.stdout:
+                    self.said.append(json.loads(line))
+                assert await self.process.wait() == 0
         return self.said
+
+    @contextmanager
+    def killed_on_failure(self):
+        """A client that stayed would hold up the server's end."""
+        try:
+            yield
+        except BaseException:
+            self.process.kill()
+            raise
 
     def of(self, i):
         return [{key: value for key, value in line.items() if key != "i"} for line in self.said if line.get("i") == i]
@@ -59,6 +73,10 @@ async def run(script, url, *operations, token=None):
 
 async def over_ws(port, *operations, token=None):
     return await run("over_ws.mjs", f"ws://127.0.0.1:{port}/graphql", *operations, token=token)
+
+
+async def over_sse(port, *operations, token=None):
+    return await run("over_sse.mjs", f"http://127.0.0.1:{port}/graphql", *operations, token=token)
 
 
 def code(line):

@@ -35,3 +35,4 @@ await Promise.all(
   ),
 );
 client.dispose();
+process.exit(); // fetch keeps idle connections for some seconds
