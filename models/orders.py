@@ -117,7 +117,7 @@ class OrderItem(Model):
         indexes = (Index(fields=("order_id",)), Index(fields=("product_id",)))
 
 
-class GivenOrder(Model):
+class GivenFacts(Model):
     """What the platform has said of an order so far, word for word: what it says next may only add to it."""
 
     order: fields.OneToOneRelation[Order] = fields.OneToOneField("models.Order", primary_key=True, on_delete=fields.RESTRICT)
@@ -125,7 +125,7 @@ class GivenOrder(Model):
     facts: Any = fields.JSONField(encoder=dump_json, decoder=load_json)
 
     class Meta:
-        table = "given_order"
+        table = "given_facts"
 
 
 class Facts(NamedTuple):
@@ -210,7 +210,7 @@ _HELD = "payment_held_at IS NOT NULL AND payment_cleared_at IS NULL"
 _CLEARED = "(payment_held_at IS NULL OR payment_cleared_at IS NOT NULL)"
 _UNPAID = f"{OPEN} AND shipped_at IS NULL AND paid_at IS NULL"
 _PAID = f"{OPEN} AND shipped_at IS NULL AND paid_at IS NOT NULL"
-_UNDER_WAY = f"{OPEN} AND shipped_at IS NOT NULL AND (ends_at > $2 OR frozen_at IS NOT NULL)"
+UNDER_WAY = f"{OPEN} AND shipped_at IS NOT NULL AND (ends_at > $2 OR frozen_at IS NOT NULL)"
 _PARTLY = "(wholly_shipped_at IS NULL AND ship_by_at > $2)"
 _RUN_OUT = f"{OPEN} AND shipped_at IS NOT NULL AND ends_at <= $2 AND frozen_at IS NULL"
 _LAPSED = f"({_UNPAID} AND pay_by_at <= $2) OR ({_PAID} AND {_CLEARED} AND ship_by_at <= $2)"
@@ -219,9 +219,9 @@ STATUS_SQL: dict[OrderStatus, str] = {
     OrderStatus.AWAITING_PAYMENT: f"{_UNPAID} AND pay_by_at > $2",
     OrderStatus.PAYMENT_REVIEW: f"{_PAID} AND {_HELD}",
     OrderStatus.AWAITING_SHIPMENT: f"{_PAID} AND {_CLEARED} AND ship_by_at > $2",
-    OrderStatus.PARTLY_SHIPPED: f"{_UNDER_WAY} AND {_PARTLY}",
-    OrderStatus.SHIPPED: f"{_UNDER_WAY} AND NOT {_PARTLY} AND delivered_at IS NULL",
-    OrderStatus.DELIVERED: f"{_UNDER_WAY} AND NOT {_PARTLY} AND delivered_at IS NOT NULL",
+    OrderStatus.PARTLY_SHIPPED: f"{UNDER_WAY} AND {_PARTLY}",
+    OrderStatus.SHIPPED: f"{UNDER_WAY} AND NOT {_PARTLY} AND delivered_at IS NULL",
+    OrderStatus.DELIVERED: f"{UNDER_WAY} AND NOT {_PARTLY} AND delivered_at IS NOT NULL",
     OrderStatus.COMPLETED: f"(cancelled_at IS NULL AND closed_at IS NULL AND completed_at IS NOT NULL) OR ({_RUN_OUT})",
     OrderStatus.CANCELLED: f"cancelled_at IS NOT NULL OR {_LAPSED}",
     OrderStatus.CLOSED: "cancelled_at IS NULL AND closed_at IS NOT NULL",
@@ -233,7 +233,7 @@ TAB_SQL: dict[OrderTab, str] = {
         f"{OPEN} AND shipped_at IS NULL AND ((paid_at IS NULL AND pay_by_at > $2) OR (paid_at IS NOT NULL AND {_HELD}))"
     ),
     OrderTab.AWAITING_SHIPMENT: STATUS_SQL[OrderStatus.AWAITING_SHIPMENT],
-    OrderTab.SHIPPED: _UNDER_WAY,
+    OrderTab.SHIPPED: UNDER_WAY,
     OrderTab.AWAITING_REVIEW: (
         f"cancelled_at IS NULL AND closed_at IS NULL AND (completed_at > $3 OR ({_RUN_OUT} AND ends_at > $3))"
     ),

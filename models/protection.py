@@ -24,7 +24,7 @@ LARGEST_SECONDS = 2**31 - 1
 
 UNPAID, SHIP_BY, PROTECTION_END = "order_unpaid", "order_ship_by", "protection_end"
 UNANSWERED_72H, UNANSWERED_24H = "extension_unanswered_72h", "extension_unanswered_24h"
-TIMERS = (UNPAID, SHIP_BY, PROTECTION_END, UNANSWERED_72H, UNANSWERED_24H)
+REMINDERS = {UNANSWERED_72H: timedelta(hours=72), UNANSWERED_24H: timedelta(hours=24)}
 
 
 class ProtectionPhase(enum.StrEnum):
@@ -204,7 +204,7 @@ def timers_of(order: Any, *, asked: bool = False) -> dict[str, datetime]:
         if order.wholly_shipped_at is None:
             timers[SHIP_BY] = order.ship_by_at
         if asked:
-            timers |= {UNANSWERED_72H: order.ends_at - timedelta(hours=72), UNANSWERED_24H: order.ends_at - timedelta(hours=24)}
+            timers |= {kind: order.ends_at - before for kind, before in REMINDERS.items()}
         return timers
     if order.paid_at is None:
         return {UNPAID: order.pay_by_at}

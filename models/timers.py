@@ -4,6 +4,7 @@ A timer is claimed by compare-and-set in the unit of work that does what it call
 and a buyer who changes the deadline, one finds the row's version gone and leaves it.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -44,20 +45,33 @@ class Writer(Protocol):
     async def execute(self, sql: str, *params: Any) -> int: ...
 
 
+class SetWriter(Protocol):
+    async def execute_each(self, sql: str, rows: Iterable[Sequence[Any]]) -> None: ...
+
+
+SET_TIMER = (
+    "INSERT INTO timer (kind, subject_id, due_at, version) VALUES ($1, $2, $3, 1) "
+    "ON CONFLICT (kind, subject_id) DO UPDATE SET due_at = excluded.due_at, version = timer.version + 1"
+)
+STOP_TIMER = "DELETE FROM timer WHERE kind = $1 AND subject_id = $2"
+
+
 async def set_timer(work: Writer, kind: str, subject_id: int, due_at: datetime) -> None:
     """Start the timer, or move it."""
-    await work.execute(
-        "INSERT INTO timer (kind, subject_id, due_at, version) VALUES ($1, $2, $3, 1) "
-        "ON CONFLICT (kind, subject_id) DO UPDATE SET due_at = excluded.due_at, version = timer.version + 1",
-        kind,
-        subject_id,
-        due_at,
-    )
+    await work.execute(SET_TIMER, kind, subject_id, due_at)
 
 
 async def stop_timer(work: Writer, kind: str, subject_id: int) -> None:
     """Stop the timer; one that does not run is stopped already."""
-    await work.execute("DELETE FROM timer WHERE kind = $1 AND subject_id = $2", kind, subject_id)
+    await work.execute(STOP_TIMER, kind, subject_id)
+
+
+async def change_timers(work: SetWriter, started: list[tuple[str, int, datetime]], stopped: list[tuple[str, int]]) -> None:
+    """Start or move the timers of `started`, and stop those of `stopped`: kinds, subjects and when they are due."""
+    if stopped:
+        await work.execute_each(STOP_TIMER, stopped)
+    if started:
+        await work.execute_each(SET_TIMER, started)
 
 
 async def due_timers(now: datetime, limit: int = 100) -> list[Timer]:

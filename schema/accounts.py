@@ -13,7 +13,10 @@ from schema.coupons import AccountCoupons
 from schema.edges import attribute, identity, root
 from schema.errors import BadUserInput, InvalidCredentials, RateLimited, answered
 from schema.favorites import AccountFavorites
+from schema.home import AccountHome
+from schema.messages import AccountMessages
 from schema.node import Node, reads_rows_of
+from schema.orders import AccountOrders
 from schema.scalars import Instant
 
 
@@ -25,7 +28,7 @@ async def _own(context: Context, account_id: int) -> Any:
 
 @strawberry.type(description="The buyer.")
 @reads_rows_of(rows.Account, _own)
-class Account(AccountCoupons, AccountFavorites, Node):
+class Account(AccountCoupons, AccountFavorites, AccountHome, AccountMessages, AccountOrders, Node):
     id: strawberry.ID = identity("Account")
     display_name: str = attribute("As the buyer wants to be called.")
     email: str | None = attribute("Where mail goes; null when there is none.")

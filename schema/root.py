@@ -14,7 +14,10 @@ from schema.context import Context
 from schema.coupons import CouponsMutation
 from schema.edges import root
 from schema.favorites import FavoritesMutation, FavoritesSubscription
+from schema.messages import MessagesMutation, MessagesSubscription
 from schema.node import FINDERS, Node
+from schema.orders import OrdersMutation, OrdersQuery
+from schema.protection import ProtectionMutation, ProtectionSubscription
 from schema.scalars import SCALARS, Instant, split_id
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="Any object's id.")]
@@ -35,7 +38,7 @@ async def _server_time(context: Context) -> Any:
 
 
 @strawberry.type(description="What can be read.")
-class Query(AccountsQuery, CatalogQuery):
+class Query(AccountsQuery, CatalogQuery, OrdersQuery):
     node: Node | None = root(
         _node, description="Any object that the viewer may see; null for what is missing, malformed or another buyer's.", personal=True
     )
@@ -43,12 +46,14 @@ class Query(AccountsQuery, CatalogQuery):
 
 
 @strawberry.type(description="What can be changed. A buyer's mutation answers its success or a Refusal, and a refusal has changed nothing.")
-class Mutation(AccountsMutation, CatalogMutation, CouponsMutation, FavoritesMutation):
+class Mutation(
+    AccountsMutation, CatalogMutation, CouponsMutation, FavoritesMutation, MessagesMutation, OrdersMutation, ProtectionMutation,
+):
     pass
 
 
 @strawberry.type(description="What can be listened to.")
-class Subscription(FavoritesSubscription):
+class Subscription(FavoritesSubscription, MessagesSubscription, ProtectionSubscription):
     pass
 
 

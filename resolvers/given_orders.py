@@ -1,0 +1,458 @@
+"""Orders as the platform tells them: facts, to which it may add, and which it may not take back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+
+import orjson
+
+from auth.viewer import Viewer
+from models.accounts import Account
+from models.catalog import Product, Store
+from models.coupons import discount_minor
+from models.database import any_of
+from models.money import LARGEST_MINOR, currency_code, money
+from models.orders import (
+    MOST_ITEMS,
+    PAY_WITHIN,
+    SHIP_WITHIN,
+    Completion,
+    Facts,
+    GivenFacts,
+    OrderStatus,
+    facts_of,
+    status,
+)
+from models.protection import after_delivery, after_shipment, guarantee_days, timers_of
+from models.reads import reads
+from models.refusals import BadUserInput, ErrorCode, Refusal
+from models.rows import insert_rows
+from models.timers import change_timers
+from models.unit_of_work import Work, unit_of_work
+from resolvers.bulk import RowResult, RowStatus, pending, repeated, results_of
+from resolvers.coupons import Hold, NamedCoupons, hold_coupons, named_coupons, release_coupons, use_coupons
+from resolvers.messages import Place, open_conversations
+from resolvers.orders import Change, asking, columns_of, locked, moved_timers, save, tell
+
+MOST_OF_ONE = 1_000_000
+LONGEST_GUARANTEE = 365
+LATEST_SHIPMENT = timedelta(days=400)
+_OVER = (OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.CLOSED)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenItem:
+    """So many of a product, at `amount` each, in the order's currency."""
+
+    product_external_id: str
+    title: str
+    quantity: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class GivenOrder:
+    """What the platform knows of an order; None: it does not say. `discount` is what coupons took off the items; where
+    it is not given, what the coupons named are worth."""
+
+    external_id: str
+    account_external_id: str
+    store_external_id: str
+    currency: str
+    placed_at: datetime
+    items: tuple[GivenItem, ...]
+    number: str | None = None
+    region: str | None = None
+    address: str | None = None
+    discount: Decimal | None = None
+    guarantee_days: int | None = None
+    paid_at: datetime | None = None
+    payment_held_at: datetime | None = None
+    payment_cleared_at: datetime | None = None
+    ship_by_at: datetime | None = None
+    shipped_at: datetime | None = None
+    delivered_at: datetime | None = None
+    completed_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    cancel_reason: str | None = None
+    coupon_external_ids: tuple[str, ...] | None = None
+
+
+@dataclass(slots=True)
+class Checked:
+    """A row whose references are known, with its amounts in minor units, and what is remembered of it."""
+
+    row: GivenOrder
+    result: RowResult
+    account: Any
+    store: Any
+    products: dict[str, Any]
+    prices: list[int]
+    discount_minor: int | None
+    words: dict[str, Any]
+    coupons: list[Any] = field(default_factory=list)
+
+    @property
+    def goods_minor(self) -> int:
+        return sum(price * item.quantity for price, item in zip(self.prices, self.row.items, strict=True))
+
+    def take_coupons(self, named: NamedCoupons, order_id: int | None) -> None:
+        """Raises:
+        Refusal: CONFLICT or UNKNOWN_REFERENCE, a coupon is not this order's to use.
+        """
+        given = list(self.row.coupon_external_ids or ())
+        self.coupons = named.take(given, self.row.external_id, order_id, self.account.id, self.row.placed_at)
+        if self.discount_minor is None and given:
+            self.discount_minor = discount_minor(self.coupons, self.goods_minor, self.row.currency)
+
+
+async def put_orders(viewer: Viewer, rows: Sequence[GivenOrder]) -> list[RowResult]:
+    """Tell orders, or more about them, by external id; scope orders."""
+    viewer.require_scope("orders")
+    return await repeated(_put, viewer, rows)
+
+
+@unit_of_work
+async def _put(work: Work, viewer: Viewer, rows: Sequence[GivenOrder]) -> list[RowResult]:
+    results = results_of(rows)
+    known = {o.external_id: o for o in await locked(work, any_of("external_id", 1, "text"), [row.external_id for row in rows])}
+    said = {given.order_id: given.facts for given in await _said([order.id for order in known.values()])}
+    asked = await asking(work, [order.id for order in known.values()]) if known else set()
+    named = await named_coupons(work, {coupon for row in rows for coupon in row.coupon_external_ids or ()})
+    created: list[Checked] = []
+    changes: list[tuple[Checked, Change]] = []
+    for checked in await _checked(viewer, rows, results):
+        present = known.get(checked.row.external_id)
+        try:
+            facts = _with_more(checked, present, said.get(present.id, {}), viewer.now) if present else None
+            checked.take_coupons(named, present.id if present else None)
+        except Refusal as refusal:
+            checked.result.refuse(refusal)
+            continue
+        if present is None or facts is None:
+            checked.result.status = RowStatus.CREATED
+            created.append(checked)
+        elif checked.words != said.get(present.id) and _says_more(checked, present, facts):
+            checked.result.status = RowStatus.UPDATED
+            changes.append((checked, Change(present, facts, present.id in asked, present.id in asked)))
+    await _create(work, viewer, created)
+    await _change(work, viewer, changes)
+    return results
+
+
+async def _said(order_ids: list[int]) -> list[GivenFacts]:
+    return await reads(GivenFacts).where(any_of("order_id", 1), order_ids) if order_ids else []
+
+
+async def _checked(viewer: Viewer, rows: Sequence[GivenOrder], results: Sequence[RowResult]) -> list[Checked]:
+    """The rows that can be orders; the others are refused. Three statements for what all of them name."""
+    accounts = await _by_external_id(Account, {row.account_external_id for row in rows})
+    stores = await _by_external_id(Store, {row.store_external_id for row in rows})
+    products = await _by_external_id(Product, {item.product_external_id for row in rows for item in row.items})
+    found = []
+    for row, result in pending(rows, results):
+        try:
+            prices, discount = require_order(row, viewer.now)
+            account = _known(accounts, row.account_external_id, "accountExternalId")
+            store = _known(stores, row.store_external_id, "storeExternalId")
+            bought = {
+                item.product_external_id: _known(products, item.product_external_id, "productExternalId") for item in row.items
+            }
+        except Refusal as refusal:
+            result.refuse(refusal)
+            continue
+        found.append(Checked(row, result, account, store, bought, prices, discount, words_of(row)))
+    return found
+
+
+async def _by_external_id(model: Any, external_ids: set[str]) -> dict[str, Any]:
+    found = await reads(model).where(any_of("external_id", 1, "text"), list(external_ids))
+    return {row.external_id: row for row in found}
+
+
+def _known(found: dict[str, Any], external_id: str, field: str) -> Any:
+    if external_id not in found:
+        raise Refusal(ErrorCode.UNKNOWN_REFERENCE, field=field)
+    return found[external_id]
+
+
+# ---------------------------------------------------------------- what a row may say
+
+
+def require_order(row: GivenOrder, now: datetime) -> tuple[list[int], int | None]:
+    """The prices of the row's items and its discount, where that is given, in minor units.
+
+    Raises:
+        BadUserInput: names the field.
+    """
+    currency_code(row.currency)
+    _require_instants(row, now)
+    if row.guarantee_days is not None and not 1 <= row.guarantee_days <= LONGEST_GUARANTEE:
+        raise BadUserInput(field="guaranteeDays")
+    for text, name, most in ((row.number, "number", 120), (row.cancel_reason, "cancelReason", 60), (row.address, "address", 1000)):
+        if text is not None:
+            _require_text(text, name, most)
+    if row.region is not None and not (len(row.region) == 2 and row.region.isascii() and row.region.isupper()):
+        raise BadUserInput(field="region")
+    if not 1 <= len(row.items) <= MOST_ITEMS:
+        raise BadUserInput(field="items")
+    for item in row.items:
+        _require_text(item.title, "title", 500)
+        if not 1 <= item.quantity <= MOST_OF_ONE:
+            raise BadUserInput(field="quantity")
+    prices = [money(item.amount, row.currency).minor for item in row.items]
+    goods = sum(price * item.quantity for price, item in zip(prices, row.items, strict=True))
+    discount = None if row.discount is None else money(row.discount, row.currency, "discount").minor
+    if goods > LARGEST_MINOR:
+        raise BadUserInput(field="amount", text="AMOUNT_OUT_OF_RANGE")
+    if discount is not None and discount > goods:
+        raise BadUserInput(field="discount", text="AMOUNT_OUT_OF_RANGE")
+    return prices, discount
+
+
+def _require_text(text: str, field: str, most: int) -> None:
+    if not text.strip() or len(text) > most or any(ord(c) < 32 and c != "\n" for c in text):
+        raise BadUserInput(field=field)
+
+
+_NEEDS = {
+    "payment_held_at": "paid_at",
+    "payment_cleared_at": "payment_held_at",
+    "shipped_at": "paid_at",
+    "delivered_at": "shipped_at",
+    "completed_at": "paid_at",
+}
+_IN_ORDER = ("placed_at", "paid_at", "shipped_at", "delivered_at", "completed_at")
+
+
+def _require_instants(row: GivenOrder, now: datetime) -> None:
+    """Things happen one after the other, each after what it needs, and not tomorrow."""
+    for name in (*_IN_ORDER, "payment_held_at", "payment_cleared_at", "cancelled_at"):
+        at = getattr(row, name)
+        if at is not None and at > now:
+            raise BadUserInput(field=_camel(name), text="FUTURE")
+        if at is not None and at < row.placed_at:
+            raise BadUserInput(field=_camel(name), text="BEFORE_IT_COULD")
+    for name, needed in _NEEDS.items():
+        if getattr(row, name) is not None and getattr(row, needed) is None:
+            raise BadUserInput(field=_camel(needed))
+    happened = [(name, at) for name in _IN_ORDER if (at := getattr(row, name)) is not None]
+    for (_, before), (name, at) in pairwise(happened):
+        if at < before:
+            raise BadUserInput(field=_camel(name), text="BEFORE_IT_COULD")
+    if row.completed_at is not None and row.cancelled_at is not None:
+        raise BadUserInput(field="cancelledAt")
+    if row.ship_by_at is not None and not row.placed_at <= row.ship_by_at <= row.placed_at + LATEST_SHIPMENT:
+        raise BadUserInput(field="shipByAt")
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def words_of(row: GivenOrder) -> dict[str, Any]:
+    """What the row says, for comparison with what it said before: only what is given, items in any order."""
+    words: dict[str, Any] = {}
+    for one in fields(row):
+        value = getattr(row, one.name)
+        if value is None:
+            continue
+        if one.name == "items":
+            value = sorted([i.product_external_id, i.title, i.quantity, str(i.amount.normalize())] for i in value)
+        elif one.name == "coupon_external_ids":
+            value = sorted(set(value))
+        elif isinstance(value, datetime):
+            value = value.isoformat()
+        elif isinstance(value, Decimal):
+            value = str(value.normalize())
+        words[one.name] = value
+    return words
+
+
+# ---------------------------------------------------------------- facts
+
+
+def facts_given(row: GivenOrder, region: str, now: datetime) -> Facts:
+    """The facts of an order that was not known before; a delivery counts as learned of when it happened."""
+    facts = Facts(row.placed_at, row.placed_at + PAY_WITHIN, guarantee_days(row.guarantee_days, region))
+    return _with_facts(facts, row, delivery_learned_at=row.delivered_at)
+
+
+def _with_facts(facts: Facts, row: GivenOrder, delivery_learned_at: datetime | None) -> Facts:
+    """`facts` and what the row says beyond them."""
+    facts = facts._replace(
+        paid_at=row.paid_at or facts.paid_at,
+        payment_held_at=row.payment_held_at or facts.payment_held_at,
+        payment_cleared_at=row.payment_cleared_at or facts.payment_cleared_at,
+    )
+    begins_at = facts.paid_at if facts.payment_held_at is None else facts.payment_cleared_at
+    by_rule = begins_at + SHIP_WITHIN if begins_at is not None else None
+    facts = facts._replace(ship_by_at=row.ship_by_at or facts.ship_by_at or by_rule)
+    if row.shipped_at is not None and facts.shipped_at is None:
+        facts = after_shipment(facts, row.shipped_at, whole=True)
+    if row.delivered_at is not None and facts.delivered_at is None:
+        facts = after_delivery(facts, row.delivered_at, delivery_learned_at or row.delivered_at)
+    if row.completed_at is not None and facts.completed_at is None:
+        facts = facts._replace(completed_at=row.completed_at, completion=Completion.IMPORTED)
+    if row.cancelled_at is not None:
+        facts = facts._replace(cancelled_at=row.cancelled_at)
+    return facts._replace(cancellation=row.cancel_reason or facts.cancellation)
+
+
+_KNOWN_BESIDES = ("paid_at", "payment_held_at", "payment_cleared_at", "shipped_at", "delivered_at", "completed_at", "cancelled_at")
+
+
+def _with_more(checked: Checked, present: Any, said: dict[str, Any], now: datetime) -> Facts:
+    """The facts of a known order with what the row adds.
+
+    Raises:
+        Refusal: CONFLICT, the row takes back or contradicts what was said or has happened.
+    """
+    row, words = checked.row, checked.words
+    for name, value in said.items():
+        kept = set(value) <= set(words.get(name, ())) if name == "coupon_external_ids" else words.get(name) == value
+        if not kept:
+            raise _conflict(name)
+    for name in _KNOWN_BESIDES:
+        if getattr(row, name) is not None and getattr(present, name) not in (None, getattr(row, name)):
+            raise _conflict(name)
+    if present.cancelled_at is not None and "cancelled_at" not in said:
+        _require_nothing_later(row, said, present.cancelled_at)
+    if row.completed_at is not None and (present.cancelled_at or present.closed_at):
+        raise _conflict("completed_at")
+    if row.cancelled_at is not None and (present.completed_at or present.closed_at):
+        raise _conflict("cancelled_at")
+    if (row.number or present.number) != present.number or (row.region or present.region) != present.region:
+        raise _conflict("number" if row.number not in (None, present.number) else "region")
+    facts = facts_of(present)
+    if row.guarantee_days is not None and "guarantee_days" not in said:
+        promised = guarantee_days(row.guarantee_days, present.region)
+        if present.shipped_at is not None and promised != present.guarantee_days:
+            raise _conflict("guarantee_days")
+        facts = facts._replace(guarantee_days=promised)
+    return _with_facts(facts, row, delivery_learned_at=now)
+
+
+def _require_nothing_later(row: GivenOrder, said: dict[str, Any], cancelled_at: datetime) -> None:
+    """What the service has cancelled by itself is neither paid nor shipped afterwards."""
+    for name in ("paid_at", "shipped_at"):
+        if getattr(row, name) is not None and name not in said:
+            raise _conflict(name)
+
+
+def _conflict(name: str) -> Refusal:
+    return Refusal(ErrorCode.CONFLICT, field=_camel(name))
+
+
+def _says_more(checked: Checked, present: Any, facts: Facts) -> bool:
+    """Whether the row tells anything that is not known by other ways already."""
+    row = checked.row
+    return (
+        facts != facts_of(present)
+        or (row.address is not None and row.address != present.address)
+        or checked.discount_minor not in (None, present.discount_minor)
+        or any(coupon.order_id != present.id for coupon in checked.coupons)
+    )
+
+
+# ---------------------------------------------------------------- writing
+
+_ORDER_COLUMNS = "external_id account_id store_id number number_folded region address currency total_minor discount_minor"
+_ORDER_TYPES = "text bigint bigint text text text text text bigint bigint"
+_FACT_TYPES = {"guarantee_days": "int", "kept_seconds": "int", "completion": "text", "cancellation": "text"}
+
+
+async def _create(work: Work, viewer: Viewer, created: list[Checked]) -> None:
+    if not created:
+        return
+    facts = {c.row.external_id: facts_given(c.row, c.row.region or c.account.region, viewer.now) for c in created}
+    await insert_rows(
+        work.connection,
+        "orders",
+        ", ".join([*_ORDER_COLUMNS.split(), *Facts._fields]),
+        " ".join([_ORDER_TYPES, *(_FACT_TYPES.get(name, "timestamptz") for name in Facts._fields)]),
+        [_columns(checked) + columns_of(facts[checked.row.external_id]) for checked in created],
+    )
+    found = await work.fetch(
+        f"SELECT external_id, id FROM orders WHERE {any_of('external_id', 1, 'text')}", [c.row.external_id for c in created]
+    )
+    ids = {external_id: order_id for external_id, order_id in found}
+    await _write_items(work, created, ids)
+    await _remember(work, [(ids[checked.row.external_id], checked.words) for checked in created])
+    await open_conversations(work, [Place(c.account.id, c.store.id, ids[c.row.external_id]) for c in created])
+    await _settle_coupons(work, viewer, [(c, ids[c.row.external_id], facts[c.row.external_id]) for c in created])
+    started = []
+    for checked in created:
+        order_id, own = ids[checked.row.external_id], facts[checked.row.external_id]
+        started += moved_timers(order_id, {}, timers_of(own), viewer.now, past=False)[0]
+        work.record(viewer, "order_created", "order", order_id, external_id=checked.row.external_id)
+        if status(own, viewer.now) not in _OVER:  # history speaks to nobody
+            work.event(checked.account.id, "order_changed", order_id, viewer.now)
+    await change_timers(work, started, [])
+
+
+def _columns(checked: Checked) -> tuple:
+    row = checked.row
+    number = row.number or row.external_id
+    return (
+        row.external_id, checked.account.id, checked.store.id, number, number.casefold(), row.region or checked.account.region,
+        row.address, row.currency, checked.goods_minor - (checked.discount_minor or 0), checked.discount_minor or 0,
+    )  # fmt: skip
+
+
+async def _write_items(work: Work, created: list[Checked], ids: dict[str, int]) -> None:
+    rows = []
+    for checked in created:
+        for item, price in zip(checked.row.items, checked.prices, strict=True):
+            product = checked.products[item.product_external_id]
+            folded = f"{item.title.casefold()}\n{product.title_folded}"
+            order_id = ids[checked.row.external_id]
+            rows.append((order_id, product.id, item.title, folded, item.quantity, price, checked.row.currency))
+    await insert_rows(
+        work.connection,
+        "order_item",
+        "order_id, product_id, title, title_folded, quantity, price_minor, currency",
+        "bigint bigint text text int bigint text",
+        rows,
+    )
+
+
+async def _change(work: Work, viewer: Viewer, changes: list[tuple[Checked, Change]]) -> None:
+    if not changes:
+        return
+    await save(work, [change for _, change in changes], viewer.now, past=False)
+    amounts = []
+    for checked, change in changes:
+        order = change.order
+        discount = order.discount_minor if checked.discount_minor is None else checked.discount_minor
+        total = order.total_minor + order.discount_minor - discount
+        amounts.append((order.id, checked.row.address or order.address, discount, total))
+        tell(work, viewer, order, "order_updated", viewer.now)
+    await work.execute_each("UPDATE orders SET address = $2, discount_minor = $3, total_minor = $4 WHERE id = $1", amounts)
+    await _remember(work, [(change.order.id, checked.words) for checked, change in changes])
+    await _settle_coupons(work, viewer, [(checked, change.order.id, change.facts) for checked, change in changes])
+
+
+async def _settle_coupons(work: Work, viewer: Viewer, told: list[tuple[Checked, int, Facts]]) -> None:
+    """Coupons that an order names are held by it, used once it is paid, and back when it was cancelled."""
+    holds = [
+        Hold(coupon, order_id, facts.placed_at, facts.pay_by_at) for checked, order_id, facts in told for coupon in checked.coupons
+    ]
+    await hold_coupons(work, viewer, holds)
+    paid_at = {order_id: facts.paid_at for _, order_id, facts in told if facts.paid_at is not None}
+    if paid_at:
+        await use_coupons(work, viewer, paid_at)
+    cancelled = {order_id: facts.cancelled_at for _, order_id, facts in told if facts.cancelled_at is not None}
+    if cancelled:
+        await release_coupons(work, viewer, cancelled)
+
+
+async def _remember(work: Work, said: list[tuple[int, dict[str, Any]]]) -> None:
+    await work.execute_each(
+        "INSERT INTO given_facts (order_id, facts) VALUES ($1, $2) ON CONFLICT (order_id) DO UPDATE SET facts = excluded.facts",
+        [(order_id, orjson.dumps(words).decode()) for order_id, words in said],
+    )
