@@ -183,7 +183,8 @@ mutation ${STAFF_TAB}($input: SetPricesInput!) {
 }
 `;
 
-const priceRow = demo?.priceRow ?? { externalId: "product-1", amount: "9.90", currency: "EUR" };
+// In the demo world Anna and Boris watch this product.
+const priceRow = { externalId: "demo-product-10", amount: "990.00", currency: "RUB" };
 
 export const exampleTabs = [
   { query: dashboard },
