@@ -14,8 +14,8 @@ lint:      ## Style and types
 	$(VENV_PYTHON) -m ruff check
 	$(VENV_PYTHON) -m mypy
 
-schema:    ## Print the contract
-	@$(PYTHON) run.py schema
+schema:    ## Print the contract into docs
+	@KABINET_MODE=development $(PYTHON) run.py schema --output docs/schema.graphql
 
 lock:      ## Choose versions anew from pyproject.toml (needs uv)
 	$(COMPILE) --upgrade -o requirements.lock

@@ -17,7 +17,7 @@ from schema.node import Node, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
 from schema.scalars import Amount, Instant, local_id
 
-HISTORY_ENTRIES = 30
+HISTORY_DAYS = 30
 
 
 async def _store(context: Context, store_id: int) -> Any:
@@ -60,11 +60,11 @@ async def _lowest(found: list[Any], context: Context) -> list[Any]:
     return [of(lowest.get(row.id), row.currency) for row in found]
 
 
-Days = Annotated[int, strawberry.argument(description="How many days back, 1 to 400.")]
+Days = Annotated[int | None, strawberry.argument(description="How many days back, 1 to 400.")]
 
 
-async def _history(found: list[Any], context: Context, days: Days = 30) -> list[Any]:
-    points = await catalog.price_history([row.id for row in found], days, context.viewer.now)
+async def _history(found: list[Any], context: Context, days: Days = HISTORY_DAYS) -> list[Any]:
+    points = await catalog.price_history([row.id for row in found], HISTORY_DAYS if days is None else days, context.viewer.now)
     return [points.get(row.id, []) for row in found]
 
 

@@ -18,13 +18,13 @@ class ClockAdvanced:
 AdvanceClockResult = Annotated[
     ClockAdvanced | BadUserInput, strawberry.union("AdvanceClockResult", description="What advanceClock answers.")
 ]
-Days = Annotated[int, strawberry.argument(description="How many days forwards.")]
-Hours = Annotated[int, strawberry.argument(description="How many hours besides; 400 days in all at most.")]
+Days = Annotated[int | None, strawberry.argument(description="How many days forwards.")]
+Hours = Annotated[int | None, strawberry.argument(description="How many hours besides; 400 days in all at most.")]
 
 
 @strawberry.type
 class ClockMutation:
     @strawberry.mutation(description="Move the domain's clock forwards: orders, protection, coupons and prices follow; sessions do not. Demo mode alone; scope clock.")
     async def advance_clock(self, info: strawberry.Info, days: Days = 0, hours: Hours = 0) -> AdvanceClockResult:
-        step = timedelta(days=max(-1000, min(days, 1000)), hours=max(-100000, min(hours, 100000)))
+        step = timedelta(days=max(-1000, min(days or 0, 1000)), hours=max(-100000, min(hours or 0, 100000)))
         return await answered(info.context, staff.advance_clock(info.context.viewer, step), lambda at: ClockAdvanced(now=at))

@@ -158,7 +158,7 @@ class Order(Node):
 
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="An order's id.")]
-Tab = Annotated[OrderTab, strawberry.argument(description="Only orders of one tab.")]
+Tab = Annotated[OrderTab | None, strawberry.argument(description="Only orders of one tab.")]
 Search = Annotated[
     str | None,
     strawberry.argument(description="An order's number or its beginning, or part of an item's title; in any case, at most 200 characters."),
@@ -171,7 +171,7 @@ async def _by_id(context: Context, id: Id) -> Any:
 
 async def _of_accounts(accounts: list[Any], context: Context, tab: Tab = rows.OrderTab.ALL, search: Search = None, first: First = None, after: After = None, last: Last = None, before: Before = None) -> list[Any]:  # fmt: skip
     page = window(first, after, last, before)
-    return [await orders.orders(account.id, tab, given(search), page, context.viewer.now) for account in accounts]
+    return [await orders.orders(account.id, tab or rows.OrderTab.ALL, given(search), page, context.viewer.now) for account in accounts]
 
 
 @strawberry.type

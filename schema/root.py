@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import strawberry
-from graphql import GraphQLSchema
+from graphql import GraphQLSchema, get_named_type
 from strawberry.schema.config import StrawberryConfig
 
 from models.refusals import Refusal, Unauthenticated
@@ -64,12 +64,16 @@ class DemoMutation(Mutation, ClockMutation):
 
 def build_schema(*, demo: bool) -> strawberry.Schema:
     """The schema; with `demo`, that of demo mode, which can move its clock."""
-    return strawberry.Schema(
+    built = strawberry.Schema(
         query=Query,
         mutation=DemoMutation if demo else Mutation,
         subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
+    for field in built._schema.mutation_type.fields.values():  # type: ignore[union-attr]
+        for argument in field.args.values():
+            argument.description = argument.description or get_named_type(argument.type).description
+    return built
 
 
 def graphql_schema(*, demo: bool) -> GraphQLSchema:
