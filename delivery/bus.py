@@ -33,9 +33,10 @@ log = logging.getLogger("kabinet.bus")
 class Listener:
     """One who waits for news of a topic. Hints that come while he is busy are kept as one."""
 
-    __slots__ = ("_news", "_waiter")
+    __slots__ = ("_bus", "_news", "_waiter")
 
-    def __init__(self) -> None:
+    def __init__(self, bus: "Bus") -> None:
+        self._bus = bus
         self._news = False
         self._waiter: asyncio.Future[None] | None = None
 
@@ -45,10 +46,13 @@ class Listener:
             self._waiter.set_result(None)
 
     async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109  a timer is cheaper than a cancel scope, and there are thousands
-        """Wait for news at most `timeout` seconds; True if any came since the last wait. A cancelled wait loses none."""
+        """Wait for news at most `timeout` seconds, and no longer than hints can be trusted now (`Bus.poll_seconds`).
+
+        True if any came since the last wait. A cancelled wait loses none.
+        """
         if not self._news and timeout > 0:
             waiter = self._waiter = asyncio.get_running_loop().create_future()
-            timer = waiter.get_loop().call_later(timeout, _end, waiter)
+            timer = waiter.get_loop().call_later(min(timeout, self._bus.poll_seconds), _end, waiter)
             try:
                 await waiter
             finally:
@@ -81,7 +85,7 @@ class Bus:
     @contextmanager
     def listen(self, topic: str) -> Iterator[Listener]:
         """A listener to `topic`: news that comes after this line is not missed."""
-        listener = Listener()
+        listener = Listener(self)
         self._listeners.setdefault(topic, set()).add(listener)
         try:
             yield listener

@@ -113,7 +113,7 @@ async def _answers(
     if prepared.kind == "query":
         yield await service.execute(prepared, variables, context), None
         return
-    async with aclosing(service.subscribe(prepared, variables, context)) as events:
+    async with aclosing(service.subscribe(prepared, variables, context)) as events:  # type: ignore[type-var]
         async for event in events:
             if session is not None and not session.fresh and not await service.sockets.look(session):
                 raise Unauthenticated

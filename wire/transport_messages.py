@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from models.refusals import ErrorCode, Failure, Refusal
-from wire.errors import RequestError, logged, request_errors
+from wire.errors import RequestError, error_body, logged, request_errors
 
 LONGEST_ID = 255
 
@@ -102,7 +102,9 @@ def error_frame(operation_id: str, failure: Exception, language: str, request_id
 def errors_of(failure: Exception, language: str, request_id: str | None = None) -> list[dict[str, Any]]:
     """`failure` as a client may see it, with codes of the closed list; what is not ours is logged and called internal."""
     request_id = request_id or str(uuid.uuid4())
-    if not isinstance(failure, RequestError | Failure | Refusal):
+    if isinstance(failure, Refusal):
+        return [error_body(failure, request_id, language)]
+    if not isinstance(failure, RequestError | Failure):
         logged(failure, request_id)
         failure = Failure(ErrorCode.INTERNAL_SERVER_ERROR)
     return request_errors(failure, request_id, language)

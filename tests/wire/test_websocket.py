@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.wire.small_service import served, small_service, sockets_app
-from wire import socket_protocol, sockets, websocket
-from wire.websocket import MAX_QUERIES, MAX_SUBSCRIPTIONS, MESSAGES_A_MINUTE, PROTOCOL
+from wire import conversation, socket_protocol, sockets
+from wire.conversation import MAX_QUERIES, MAX_SUBSCRIPTIONS, MESSAGES_A_MINUTE, PROTOCOL
 
 INIT = {"type": "connection_init"}
 
@@ -178,7 +178,7 @@ async def test_bad_credentials_close_the_socket(port, value):
 
 
 async def test_who_does_not_begin_in_time_is_closed_although_he_pings(port, monkeypatch):
-    monkeypatch.setattr(websocket, "INIT_SECONDS", 0.3)
+    monkeypatch.setattr(conversation, "INIT_SECONDS", 0.3)
     async with client(port, begun=False) as raw:
         await raw.say({"type": "ping"})
         assert await raw.hear() == {"type": "pong"}
@@ -186,7 +186,7 @@ async def test_who_does_not_begin_in_time_is_closed_although_he_pings(port, monk
 
 
 async def test_who_has_begun_may_stay(port, monkeypatch):
-    monkeypatch.setattr(websocket, "INIT_SECONDS", 0.2)
+    monkeypatch.setattr(conversation, "INIT_SECONDS", 0.2)
     async with client(port) as raw:
         await asyncio.sleep(0.4)
         await raw.settled()
@@ -414,10 +414,11 @@ async def test_a_wrong_document_costs_its_operation_only(port, service, document
         assert (await raw.hear())["type"] == "next"
 
 
-async def test_the_same_id_twice_closes_the_socket(port):
+@pytest.mark.parametrize("id", ["1", "ж" * 255, "🜚" * 255])
+async def test_the_same_id_twice_closes_the_socket(port, id):
     async with client(port) as raw:
-        await raw.subscribe('subscription { news(of: "1") }')
-        await raw.subscribe("{ hello }")
+        await raw.subscribe('subscription { news(of: "1") }', id=id)
+        await raw.subscribe("{ hello }", id=id)
         assert await raw.closed() == 4409
 
 
