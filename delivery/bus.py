@@ -25,7 +25,7 @@ QUIET_POLL_SECONDS = 15.0  # how often to look when every hint is expected to ar
 MAX_UNSENT_TOPICS = 10_000
 TOPICS_A_MESSAGE = 500
 IDLE_SECONDS = 5.0  # a Redis connection without news for so long is asked for a sign of life
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
 
 log = logging.getLogger("kabinet.bus")
 

@@ -1,0 +1,117 @@
+"""Two processes on one PostgreSQL and one Redis: news and revocations cross over, also while Redis is dead."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.delivery.test_bus import OwnRedis, needs_redis, until
+from tests.resolvers.test_favorites import ADD
+from tests.shop import Shop, free_port, open_shop
+from tests.wire.test_live import DROPS, SIGN_OUT, as_buyer, follow
+from tests.wire.test_websocket import Raw, client
+
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def second_node(shop: Shop) -> AsyncIterator[int]:
+    """Another server process on the shop's database and Redis; its port."""
+    settings, port = shop.service.settings, free_port()
+    environment = {
+        **os.environ,
+        "KABINET_MODE": "demo",
+        "KABINET_PORT": str(port),
+        "KABINET_DATABASE_URL": settings.database_url,
+        "KABINET_REDIS_URL": settings.redis_url,
+        "KABINET_BUS_POLL_SECONDS": str(settings.bus_poll_seconds),
+        "KABINET_WORKER": "false",
+    }
+    node = await asyncio.create_subprocess_exec(
+        sys.executable, "server.py", "serve", cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            await ready(http)
+        yield port
+    finally:
+        node.terminate()
+        await asyncio.wait_for(node.wait(), 20)
+
+
+async def ready(http: httpx2.AsyncClient) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                if (await http.get("/health/ready")).status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+
+
+async def next_price(raw: Raw, seconds: float) -> str:
+    message = await raw.hear(seconds)
+    ((_, news),) = message["payload"]["data"].items()
+    return news["newPrice"]["amount"]
+
+
+async def closing_code(raw: Raw, seconds: float) -> int:
+    with pytest.raises(ConnectionClosed) as end:
+        await raw.hear(seconds)
+    assert end.value.rcvd is not None
+    return end.value.rcvd.code
+
+
+@needs_redis
+async def test_news_and_revocations_cross_over_and_outlive_redis(tmp_path: Path) -> None:
+    redis = OwnRedis(tmp_path)
+    await redis.start()
+    try:
+        async with open_shop("postgres", tmp_path, redis_url=redis.url, bus_poll_seconds=1.0) as shop:
+            await _cross_over(shop, redis)
+    finally:
+        await redis.kill()
+
+
+async def _cross_over(shop: Shop, redis: OwnRedis) -> None:
+    product, follower = await shop.product("50.00"), await shop.buyer()
+    leaving, leaving_later = await shop.buyer(), await shop.buyer()
+    await follower.data(ADD, product=product.id)
+    async with second_node(shop) as port, client(port) as public, client(port, **as_buyer(follower)) as own:
+        async with client(port, **as_buyer(leaving)) as first, client(port, **as_buyer(leaving_later)) as second:
+            await follow(public, product)
+            await own.subscribe(DROPS)
+            await own.settled()
+            await asyncio.sleep(0.3)
+
+            began = time.monotonic()
+            await shop.set_price(product, "40.00")
+            assert [await next_price(public, 2), await next_price(own, 2)] == ["40.00", "40.00"]
+            await leaving.data(SIGN_OUT)
+            assert await closing_code(first, 2) == 4401
+            assert time.monotonic() - began < 3
+
+            await redis.kill()
+            await until(lambda: not shop.service.bus.healthy)
+            await leaving_later.data(SIGN_OUT)
+            signed_out = time.monotonic()
+            await shop.set_price(product, "39.00")
+            assert await next_price(public, 5) == "39.00"
+            assert await closing_code(second, 15) == 4401
+            assert time.monotonic() - signed_out < 15
+
+            await redis.start()
+            await until(lambda: shop.service.bus.healthy, 10)
+            await shop.set_price(product, "38.00")
+            assert await next_price(public, 5) == "38.00"
+            await own.hear_nothing()
+            missed = await follower.data("{ me { priceDrops { edges { node { newPrice { amount } } } } } }")
+            assert len(missed["me"]["priceDrops"]["edges"]) == 1
