@@ -7,7 +7,8 @@ import httpx2
 import pytest
 
 from models.database import dialect, fetch
-from tests.shop import PASSWORD, Shop
+from tests.resolvers.orders import put_order
+from tests.shop import PASSWORD, Client, Shop
 
 JSON, RESPONSE = "application/json", "application/graphql-response+json"
 ADD = "mutation ($product: ID!) { addFavorite(productId: $product) { __typename } }"
@@ -227,15 +228,30 @@ async def test_nobody_may_not_do_what_needs_a_buyer(shop: Shop) -> None:
     assert (await send(shop, {"query": "{ __typename }"})).json() == {"data": {"__typename": "Query"}}
 
 
-async def test_objects_that_cannot_be_seen_are_byte_for_byte_the_same(shop: Shop) -> None:
-    for field in ("product",):
+@pytest.fixture(scope="module")
+async def stranger(shop: Shop) -> Client:
+    return await shop.buyer()
+
+
+@pytest.fixture(scope="module")
+async def foreign_order(shop: Shop) -> str:
+    """The id of an order of somebody else's."""
+    _, order_id = await put_order(shop, await shop.buyer(), await shop.product())
+    return order_id
+
+
+async def test_objects_that_cannot_be_seen_are_byte_for_byte_the_same(shop: Shop, stranger: Client, foreign_order: str) -> None:
+    missing, account, long, large = "T3JkZXI6OTk5OTk5", stranger.id, "x" * 5000, "T3JkZXI6" + "5" * 400
+    for field, last in (("product", foreign_order), ("order", foreign_order)):
         said = set()
-        for wrong in ("nonsense", "", "UHJvZHVjdDo5OTk5OTk=", "QWNjb3VudDox", "x" * 5000, "UHJvZHVjdDo" + "5" * 400):
-            query = f"query ($id: ID!) {{ {field}(id: $id) {{ id }} node(id: $id) {{ id }} }}"
-            body = (await send(shop, {"query": query, "variables": {"id": wrong}})).json()
-            assert body["data"] == {field: None, "node": None}
+        for wrong in ("nonsense", "", missing, "UHJvZHVjdDo5OTk5OTk=", account, long, large, "T3JkZXI6MQ", last):
+            query = f"query ($id: ID!) {{ {field}(id: $id) {{ id }} }}"
+            body = (await stranger.post(query, id=wrong)).json()
+            assert body["data"] == {field: None}, wrong
             body["errors"][0]["extensions"].pop("requestId")
             said.add(json.dumps(body))
+            if wrong != account:
+                assert (await stranger.run("query ($id: ID!) { node(id: $id) { id } }", id=wrong)) == {"data": {"node": None}}
         assert len(said) == 1
         assert "NOT_FOUND" in said.pop()
 

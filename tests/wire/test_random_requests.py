@@ -8,6 +8,7 @@ import pytest
 
 from models.refusals import ErrorCode
 from schema.root import graphql_schema
+from tests.resolvers.orders import put_order
 from tests.shop import Client, Shop
 from tests.wire.random_requests import RandomRequests
 
@@ -15,12 +16,24 @@ CODES = {code.value for code in ErrorCode} - {ErrorCode.INTERNAL_SERVER_ERROR.va
 ACCEPTS = ["application/json", "application/graphql-response+json", "*/*"]
 
 
-async def ids(shop: Shop, client: Client) -> list[str]:
-    """Ids of what the buyer and the shop have."""
-    found = await client.data("{ me { id favorites { edges { node { id } } } } products { edges { node { id store { id } } } } }")
-    favorites = [edge["node"]["id"] for edge in found["me"]["favorites"]["edges"]]
-    products = [edge["node"] for edge in found["products"]["edges"]]
-    return [found["me"]["id"], *favorites, *(of["id"] for of in products), *(of["store"]["id"] for of in products)]
+EVERYTHING = """{
+  me { id
+    favorites { edges { node { id } } }
+    orders { edges { node { id store { id } conversation { id } } } }
+    conversations { edges { node { id } } }
+    coupons { edges { node { id } } }
+  }
+  products { edges { node { id } } }
+}"""
+
+
+def ids(found: Any) -> list[str]:
+    """Every id anywhere in an answer."""
+    if isinstance(found, list):
+        return [one for entry in found for one in ids(entry)]
+    if not isinstance(found, dict):
+        return []
+    return [one for name, value in found.items() for one in ([value] if name == "id" else ids(value))]
 
 
 async def send(client: Client, body: Any, accept: str) -> None:
@@ -39,7 +52,8 @@ async def fire(shop: Shop, count: int, seed: int) -> None:
     buyer, product = await shop.buyer(), await shop.product()
     add = "mutation ($product: ID!) { addFavorite(productId: $product) { __typename } }"
     await buyer.data(add, product=product.id)
-    requests = RandomRequests(schema, seed, await ids(shop, buyer))
+    await put_order(shop, buyer, product)
+    requests = RandomRequests(schema, seed, ids(await buyer.data(EVERYTHING)))
     random = requests.random
     for _ in range(count):
         root = random.choice([schema.query_type, schema.query_type, schema.mutation_type])
