@@ -228,7 +228,7 @@ class Conversation:
         return frame({"id": asked.id, "type": "complete"})
 
     async def _run_subscription(self, asked: Subscribe, prepared: Prepared, context: Any) -> bytes:
-        async with aclosing(self._service.subscribe(prepared, asked.variables, context)) as events:  # type: ignore[type-var]
+        async with aclosing(self._service.subscribe(prepared, asked.variables, context)) as events:
             async for event in events:
                 if not self.may_read():
                     await self._look()

@@ -1,7 +1,7 @@
 """What one process has for answering: put together once by the server, handed to every front."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,7 @@ class Service:
             self.budget.spend(context.viewer, prepared.reach.cost(prepared.operation, variables))
         return await execution.execute(self.engine, prepared, variables, context)
 
-    def subscribe(self, prepared: Prepared, variables: dict[str, Any], context: Context) -> AsyncIterator[Event]:
+    def subscribe(self, prepared: Prepared, variables: dict[str, Any], context: Context) -> AsyncGenerator[Event, None]:
         """See `wire.execution.subscribe`."""
         return execution.subscribe(self.engine, prepared, variables, context)
 

@@ -113,7 +113,7 @@ async def _answers(
     if prepared.kind == "query":
         yield await service.execute(prepared, variables, context), None
         return
-    async with aclosing(service.subscribe(prepared, variables, context)) as events:  # type: ignore[type-var]
+    async with aclosing(service.subscribe(prepared, variables, context)) as events:
         async for event in events:
             if session is not None and not session.fresh and not await service.sockets.look(session):
                 raise Unauthenticated
@@ -122,7 +122,7 @@ async def _answers(
 
 async def _write(answers: AsyncIterator[tuple[dict[str, Any], str | None]], context: Context, send: Send) -> None:
     try:
-        async with aclosing(answers):  # type: ignore[type-var]
+        async with aclosing(answers):
             async for payload, cursor in answers:
                 await _put(send, _next(payload, cursor))
     except _Gone:

@@ -93,7 +93,7 @@ class Streams:
         failure: Exception | None = None
         try:
             nobody = await self._service.viewer(Credentials(cookie=None, bearer=None, address="", agent="", language=language))
-            async with aclosing(self._service.subscribe(prepared, variables, self._service.context(nobody))) as events:  # type: ignore[type-var]
+            async with aclosing(self._service.subscribe(prepared, variables, self._service.context(nobody))) as events:
                 async for event in events:
                     await stream.deliver(event.payload)
         except Exception as raised:
