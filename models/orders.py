@@ -205,15 +205,17 @@ def completed_at(order: Any, now: datetime) -> datetime | None:
 
 
 # The same in SQL, for pages and counts that are right before a timer has run. $2 is now.
+# `OPEN` and `NOT_DONE` are the conditions of two partial indexes, worded so that neither serves for the other.
 OPEN = "cancelled_at IS NULL AND closed_at IS NULL AND completed_at IS NULL"
+NOT_DONE = "coalesce(completed_at, closed_at) IS NULL"
 _HELD = "payment_held_at IS NOT NULL AND payment_cleared_at IS NULL"
 _CLEARED = "(payment_held_at IS NULL OR payment_cleared_at IS NOT NULL)"
 _UNPAID = f"{OPEN} AND shipped_at IS NULL AND paid_at IS NULL"
 _PAID = f"{OPEN} AND shipped_at IS NULL AND paid_at IS NOT NULL"
 UNDER_WAY = f"{OPEN} AND shipped_at IS NOT NULL AND (ends_at > $2 OR frozen_at IS NOT NULL)"
 _PARTLY = "(wholly_shipped_at IS NULL AND ship_by_at > $2)"
-_RUN_OUT = f"{OPEN} AND shipped_at IS NOT NULL AND ends_at <= $2 AND frozen_at IS NULL"
-_LAPSED = f"({_UNPAID} AND pay_by_at <= $2) OR ({_PAID} AND {_CLEARED} AND ship_by_at <= $2)"
+RUN_OUT = f"{OPEN} AND shipped_at IS NOT NULL AND ends_at <= $2 AND frozen_at IS NULL"
+LAPSED = f"({_UNPAID} AND pay_by_at <= $2) OR ({_PAID} AND {_CLEARED} AND ship_by_at <= $2)"
 
 STATUS_SQL: dict[OrderStatus, str] = {
     OrderStatus.AWAITING_PAYMENT: f"{_UNPAID} AND pay_by_at > $2",
@@ -222,8 +224,8 @@ STATUS_SQL: dict[OrderStatus, str] = {
     OrderStatus.PARTLY_SHIPPED: f"{UNDER_WAY} AND {_PARTLY}",
     OrderStatus.SHIPPED: f"{UNDER_WAY} AND NOT {_PARTLY} AND delivered_at IS NULL",
     OrderStatus.DELIVERED: f"{UNDER_WAY} AND NOT {_PARTLY} AND delivered_at IS NOT NULL",
-    OrderStatus.COMPLETED: f"(cancelled_at IS NULL AND closed_at IS NULL AND completed_at IS NOT NULL) OR ({_RUN_OUT})",
-    OrderStatus.CANCELLED: f"cancelled_at IS NOT NULL OR {_LAPSED}",
+    OrderStatus.COMPLETED: f"(cancelled_at IS NULL AND closed_at IS NULL AND completed_at IS NOT NULL) OR ({RUN_OUT})",
+    OrderStatus.CANCELLED: f"cancelled_at IS NOT NULL OR {LAPSED}",
     OrderStatus.CLOSED: "cancelled_at IS NULL AND closed_at IS NOT NULL",
 }
 
@@ -235,12 +237,12 @@ TAB_SQL: dict[OrderTab, str] = {
     OrderTab.AWAITING_SHIPMENT: STATUS_SQL[OrderStatus.AWAITING_SHIPMENT],
     OrderTab.SHIPPED: UNDER_WAY,
     OrderTab.AWAITING_REVIEW: (
-        f"cancelled_at IS NULL AND closed_at IS NULL AND (completed_at > $3 OR ({_RUN_OUT} AND ends_at > $3))"
+        f"cancelled_at IS NULL AND closed_at IS NULL AND (completed_at > $3 OR ({RUN_OUT} AND ends_at > $3))"
     ),
     OrderTab.FINISHED: (
         "cancelled_at IS NULL AND (closed_at IS NOT NULL OR completed_at IS NOT NULL OR "
         "(shipped_at IS NOT NULL AND ends_at <= $2 AND frozen_at IS NULL))"
     ),
-    OrderTab.CANCELLED: f"completed_at IS NULL AND closed_at IS NULL AND ({STATUS_SQL[OrderStatus.CANCELLED]})",
+    OrderTab.CANCELLED: f"{NOT_DONE} AND ({STATUS_SQL[OrderStatus.CANCELLED]})",
     OrderTab.DISPUTED: "frozen_at IS NOT NULL",
 }

@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 from auth.viewer import Viewer
 from models.database import any_of, fetch, for_update
 from models.orders import (
+    LAPSED,
+    NOT_DONE,
+    OPEN,
     REVIEW_WITHIN,
+    RUN_OUT,
     STATUS_SQL,
     TAB_SQL,
     UNDER_WAY,
@@ -87,15 +91,13 @@ def _bracketed(condition: str) -> str:
 
 
 async def figures(account_id: int, now: datetime) -> Figures:
-    """What the buyer's start page counts of orders: one statement, which reads only what is not completed.
-
-    How many are completed is what is left of all.
-    """
+    """What the buyer's start page counts of orders: one statement, which looks at open orders and counts the others."""
     found = await fetch(_FIGURES, account_id, now, now + ENDING)
-    total, disputed, closed, ending, *numbers = found[0]
+    total, disputed, closed, not_done, open_orders, ending, lapsed, run_out, *numbers = found[0]
     counts = dict(zip(_COUNTED, numbers, strict=True))
     counts[OrderStatus.CLOSED] = closed
-    counts[OrderStatus.COMPLETED] = total - closed - sum(numbers)
+    counts[OrderStatus.CANCELLED] = not_done - open_orders + lapsed
+    counts[OrderStatus.COMPLETED] = total - not_done - closed + run_out
     return Figures({stage: counts[stage] for stage in OrderStatus}, disputed, ending)
 
 
@@ -104,17 +106,15 @@ async def order_counts(account_id: int, now: datetime) -> dict[OrderStatus, int]
     return (await figures(account_id, now)).counts
 
 
-_COUNTED = [stage for stage in STATUS_SQL if stage not in (OrderStatus.COMPLETED, OrderStatus.CLOSED)]
+_COUNTED = [stage for stage in STATUS_SQL if stage not in (OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.CLOSED)]
 _OF_ACCOUNT = "SELECT count(*) FROM orders WHERE account_id = $1"
 _FIGURES = (
-    f"SELECT ({_OF_ACCOUNT}), ({_OF_ACCOUNT} AND frozen_at IS NOT NULL), "
-    f"({_OF_ACCOUNT} AND closed_at IS NOT NULL AND cancelled_at IS NULL), "
+    f"SELECT ({_OF_ACCOUNT}), ({_OF_ACCOUNT} AND frozen_at IS NOT NULL), ({_OF_ACCOUNT} AND closed_at IS NOT NULL), "
+    f"({_OF_ACCOUNT} AND {NOT_DONE}), count(*), "
     f"count(*) FILTER (WHERE {UNDER_WAY} AND frozen_at IS NULL AND ends_at < $3), "
-    + ", ".join(
-        f"count(*) FILTER (WHERE {STATUS_SQL[stage]})"
-        for stage in _COUNTED
-    )
-    + " FROM orders WHERE account_id = $1 AND completed_at IS NULL AND closed_at IS NULL"
+    f"count(*) FILTER (WHERE {LAPSED}), count(*) FILTER (WHERE {RUN_OUT}), "
+    + ", ".join(f"count(*) FILTER (WHERE {STATUS_SQL[stage]})" for stage in _COUNTED)
+    + f" FROM orders WHERE account_id = $1 AND {OPEN}"
 )
 
 

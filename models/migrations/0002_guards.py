@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
         check("shipment_item_quantity", "shipment_item", "quantity > 0", ["quantity"]),
         check("protection_extension_days", "protection_extension", "days BETWEEN 1 AND 60", ["days"]),
         index("orders_open", "orders", "account_id, placed_at, id", where="cancelled_at IS NULL AND closed_at IS NULL AND completed_at IS NULL"),
-        index("orders_not_completed", "orders", "account_id, placed_at, id", where="completed_at IS NULL AND closed_at IS NULL"),
+        index("orders_not_done", "orders", "account_id, placed_at, id", where="coalesce(completed_at, closed_at) IS NULL"),
         index("orders_disputed", "orders", "account_id, placed_at, id", where="frozen_at IS NOT NULL"),
         index("orders_closed", "orders", "account_id", where="closed_at IS NOT NULL"),
         index("orders_completed", "orders", "account_id, completed_at", where="completed_at IS NOT NULL"),
