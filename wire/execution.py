@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,7 +71,7 @@ async def execute(engine: Engine, prepared: Prepared, variables: dict[str, Any],
 
 async def subscribe(
     engine: Engine, prepared: Prepared, variables: dict[str, Any], context: Context
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """The answers to a subscription, one for each event, until the caller stops reading.
 
     Raises:
@@ -169,7 +169,15 @@ def _cause(error: GraphQLError) -> Exception:
 def _answer(result: ExecutionResult, context: Context) -> dict[str, Any]:
     if not result.errors:
         return {"data": result.data}
-    return {"data": result.data, "errors": [_shaped(error, context) for error in result.errors[:MOST_ERRORS]]}
+    ordered = sorted(result.errors, key=_position)[:MOST_ERRORS]
+    return {"data": result.data, "errors": [_shaped(error, context) for error in ordered]}
+
+
+def _position(error: GraphQLError) -> tuple[int, list[int], list[str]]:
+    """Where in the document and in its lists an error stands: graphql-core gives them as they happen to come."""
+    place = error.nodes[0].loc if error.nodes else None
+    path = error.path or []
+    return place.start if place else 0, [n for n in path if isinstance(n, int)], [str(n) for n in path]
 
 
 def _shaped(error: GraphQLError, context: Context) -> dict[str, Any]:
