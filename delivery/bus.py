@@ -83,17 +83,19 @@ class Bus:
             self._tell(topic)
 
     @contextmanager
-    def listen(self, topic: str) -> Iterator[Listener]:
-        """A listener to `topic`: news that comes after this line is not missed."""
+    def listen(self, *topics: str) -> Iterator[Listener]:
+        """A listener to these topics: news that comes after this line is not missed."""
         listener = Listener(self)
-        self._listeners.setdefault(topic, set()).add(listener)
+        for topic in topics:
+            self._listeners.setdefault(topic, set()).add(listener)
         try:
             yield listener
         finally:
-            others = self._listeners[topic]
-            others.discard(listener)
-            if not others:
-                del self._listeners[topic]
+            for topic in topics:
+                others = self._listeners[topic]
+                others.discard(listener)
+                if not others:
+                    del self._listeners[topic]
 
     @contextmanager
     def hear(self, kind: str, hearer: Hearer) -> Iterator[None]:

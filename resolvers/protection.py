@@ -30,6 +30,7 @@ from resolvers.bulk import RowResult, RowStatus, pending, repeated, results_of
 from resolvers.orders import Change, extensions_of, locked, order, save, tell
 
 LONGEST_WAIT_SECONDS = 15.0
+CLOCK_MOVED = "clock:1"
 LONGEST_REASON = 500
 _COLUMNS = "order_id, days, by, reason, at, granted_at"
 
@@ -189,7 +190,7 @@ async def follow_protection(viewer: Viewer, bus: Bus, order_id: int, poll_second
     """
     await order(viewer, order_id, "orderId")
     told: tuple | None = None
-    with bus.listen(f"order:{order_id}") as news:
+    with bus.listen(f"order:{order_id}", CLOCK_MOVED) as news:
         while True:
             found = await reads(Order).one("id = $1", order_id)
             shown = protection(found, await clock.now())

@@ -1,6 +1,7 @@
 """More time for orders: asked for, granted, declined, lapsed; and protection as it is followed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -197,6 +198,36 @@ async def test_protection_is_told_at_once_and_at_each_change(shop: Shop) -> None
     ended = await told()
     assert ended.phase is ProtectionPhase.AFTER_SALE
     assert await nothing()
+
+
+async def test_what_no_timer_ends_is_told_too_when_the_clock_moves(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    _, order_id = await put_order(shop, buyer, **SHIPPED)
+    await buyer.data(CONFIRM, id=order_id)
+    viewer = await shop.service.viewer(Credentials(bearer=buyer.token))
+    events = follow_protection(viewer, shop.service.bus, local_id(order_id, "Order"), 60)
+    assert (await anext(events)).phase is ProtectionPhase.AFTER_SALE
+    ended = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0.1)
+    await shop.advance(days=16)
+    assert (await asyncio.wait_for(ended, 5)).phase is ProtectionPhase.ENDED
+
+
+async def test_protection_arrives_as_an_event_stream(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    row, order_id = await put_order(shop, buyer, **SHIPPED)
+    await answer(shop, row, days=5)
+    query = "subscription($id: ID!) { protectionChanged(orderId: $id) { phase secondsLeft frozen extensions { days by state } } }"
+    headers = {"accept": "text/event-stream", "authorization": f"Bearer {buyer.token}"}
+    body = {"query": query, "variables": {"id": order_id}}
+    async with shop.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                break
+    found = json.loads(line.removeprefix("data:"))["data"]["protectionChanged"]
+    left = found.pop("secondsLeft")
+    assert 24 * 86400 - 60 < left <= 24 * 86400
+    assert found == {"phase": "IN_TRANSIT", "frozen": False, "extensions": [{"days": 5, "by": "SELLER", "state": "GRANTED"}]}
 
 
 async def test_a_stranger_and_nobody_follow_no_protection(shop: Shop) -> None:
