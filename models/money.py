@@ -35,6 +35,9 @@ class Money(NamedTuple):
     def amount(self) -> str:
         """The exact amount as text with all minor digits: "3.90"."""
         digits = minor_digits(self.currency) or 0
+        if digits == 2 and self.minor >= 100:
+            text = str(self.minor)
+            return f"{text[:-2]}.{text[-2:]}"
         if not digits:
             return str(self.minor)
         sign, units = ("-", -self.minor) if self.minor < 0 else ("", self.minor)

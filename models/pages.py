@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from models import database
-from models.refusals import BadUserInput
 from models.reads import Reads
+from models.refusals import BadUserInput
 
 DEFAULT_SIZE, LARGEST_SIZE = 20, 100
 
@@ -65,6 +65,11 @@ class Keyset:
     keys: tuple[Key, ...]
     descending: bool = True
 
+    def sorting(self, downwards: bool) -> str:
+        """The keys as ORDER BY has them."""
+        way = " DESC" if downwards else " ASC"
+        return ", ".join([key.sql + way for key in self.keys])
+
     def cursor(self, row: Any) -> str:
         """Where `row` stands in the list, as opaque text."""
         values = [key.value(row) if key.value else getattr(row, key.sql) for key in self.keys]
@@ -86,16 +91,35 @@ class Keyset:
             raise BadUserInput(field=field, text="WRONG_CURSOR") from None
 
 
-class Edge(NamedTuple):
-    cursor: str
-    node: Any
+class Edge:
+    """A row's place in a list, and what is shown there: the row itself, unless `node` is given."""
+
+    __slots__ = ("keyset", "node", "row")
+
+    def __init__(self, keyset: Keyset, row: Any, node: Any = None):
+        self.keyset, self.row = keyset, row
+        self.node = row if node is None else node
+
+    @property
+    def cursor(self) -> str:
+        return self.keyset.cursor(self.row)
 
 
-class PageInfo(NamedTuple):
-    has_next_page: bool
-    has_previous_page: bool
-    start_cursor: str | None
-    end_cursor: str | None
+class PageInfo:
+    """Where a page stands; cursors are made when they are asked for."""
+
+    __slots__ = ("edges", "has_next_page", "has_previous_page")
+
+    def __init__(self, edges: list[Edge], has_next_page: bool, has_previous_page: bool):
+        self.edges, self.has_next_page, self.has_previous_page = edges, has_next_page, has_previous_page
+
+    @property
+    def start_cursor(self) -> str | None:
+        return self.edges[0].cursor if self.edges else None
+
+    @property
+    def end_cursor(self) -> str | None:
+        return self.edges[-1].cursor if self.edges else None
 
 
 @dataclass(slots=True)
@@ -160,14 +184,13 @@ def _asked(keyset: Keyset, window: Window, params: list[Any]) -> tuple[int, str,
     """How many rows, the SQL that bounds them, and their order."""
     size = window.size
     downwards = keyset.descending != window.backwards
-    columns = ", ".join(key.sql for key in keyset.keys)
     asked, at = "", len(params)
     for cursor, below in ((window.after, keyset.descending), (window.before, not keyset.descending)):
         if cursor is not None:
             places = ", ".join(f"${at + i + 1}" for i in range(len(keyset.keys)))
-            asked += f" AND ({columns}) {'<' if below else '>'} ({places})"
+            asked += f" AND ({', '.join(key.sql for key in keyset.keys)}) {'<' if below else '>'} ({places})"
             at += len(keyset.keys)
-    return size, asked, ", ".join(f"{key.sql} {'DESC' if downwards else 'ASC'}" for key in keyset.keys)
+    return size, asked, keyset.sorting(downwards)
 
 
 def _bounds(keyset: Keyset, window: Window) -> list[Any]:
@@ -182,12 +205,11 @@ def page_of(source: Reads, condition: str, params: list[Any], keyset: Keyset, wi
     kept = found[:size]
     if window.backwards:
         kept.reverse()
-    edges = [Edge(keyset.cursor(row), row) for row in kept]
+    edges = [Edge(keyset, row) for row in kept]
     info = PageInfo(
+        edges,
         has_next_page=window.before is not None if window.backwards else more,
         has_previous_page=more if window.backwards else window.after is not None,
-        start_cursor=edges[0].cursor if edges else None,
-        end_cursor=edges[-1].cursor if edges else None,
     )
 
     async def count() -> int:

@@ -22,14 +22,15 @@ import orjson
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapper, translate_exceptions
 
 from models.instants import as_text
-from models.storage_failures import overloaded
+from models.storage_failures import TextWithNul, overloaded
 from models.uninterrupted import uninterrupted
 
 BUSY_TIMEOUT_MS = 5000
 BEGIN_ATTEMPTS = 5
 SLOW_COMMIT_SECONDS = 0.001  # the longest the event loop may stand still for a commit, on average
 CACHED_STATEMENTS = 512
-PLAIN = frozenset({int, str, float, bool, bytes, type(None)})
+READ_CACHE_KIB = 24 * 1024  # pages of the file that reads keep; SQLite's own 2 MB would be read anew for each buyer
+PLAIN = frozenset({int, float, bool, bytes, type(None)})
 PRAGMAS = {
     "journal_mode": "WAL",
     # A journal that keeps its size is synced in half the time of one that grows again after every checkpoint.
@@ -56,12 +57,16 @@ def adapted(params: Iterable[Any]) -> list[Any]:
     """Parameters as SQLite takes them: instants as text, lists and dicts as JSON text.
 
     Raises:
-        ValueError: a datetime without a time zone.
+        ValueError: a datetime without a time zone. TextWithNul.
     """
     return [p if type(p) in PLAIN else adapt(p) for p in params]
 
 
 def adapt(value: Any) -> Any:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise TextWithNul
+        return value
     if isinstance(value, datetime):
         return as_text(value)
     if isinstance(value, list | tuple | dict | set | frozenset):
@@ -99,6 +104,7 @@ def open_reader(path: str) -> sqlite3.Connection:
     )
     reader.row_factory = sqlite3.Row
     reader.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    reader.execute(f"PRAGMA cache_size=-{READ_CACHE_KIB}")
     reader.execute("PRAGMA query_only=ON")
     return reader
 

@@ -9,6 +9,7 @@ from delivery.bus import Bus
 from models.catalog import PricePoint, Product
 from models.database import fetch, for_update
 from models.favorites import Favorite, FanOut, PriceDrop
+from models.clock import now
 from models.pages import Edge, Key, Keyset, Page, Window, page
 from models.price_watch import Watch, after_point
 from models.reads import reads
@@ -32,7 +33,7 @@ class Drop(NamedTuple):
 async def price_drops(account_id: int, window: Window) -> Page:
     """The account's alerts, newest first, each as the subscription sends it."""
     found = await page(reads(PriceDrop), "account_id = $1", [account_id], DROPS, window)
-    found.edges = [Edge(edge.cursor, Drop(edge.cursor, edge.node)) for edge in found.edges]
+    found.edges = [Edge(DROPS, edge.row, Drop(edge.cursor, edge.row)) for edge in found.edges]
     return found
 
 
@@ -182,6 +183,7 @@ async def _change_watches(work: Work, changed: list[tuple[int, bool, int | None,
 async def _raise_alerts(work: Work, alerts: list[tuple[Any, Any]]) -> None:
     """Write the alerts and their events, numbered in each account's order. One account may have several products'."""
     by_turn: list[list[tuple[Any, Any]]] = []
+    told_at = await now()  # of the event: it is kept for so long from when it was told, however old the price is
     turns: dict[int, int] = {}
     for favorite, point in alerts:
         turn = turns.get(favorite.account_id, 0)
@@ -206,5 +208,5 @@ async def _raise_alerts(work: Work, alerts: list[tuple[Any, Any]]) -> None:
             "event",
             "account_id, number, kind, subject_id, at",
             "bigint bigint text bigint timestamptz",
-            [(f.account_id, numbers[f.account_id], "price_drop", p.id, p.at) for f, p in turn_alerts],
+            [(f.account_id, numbers[f.account_id], "price_drop", p.id, told_at) for f, p in turn_alerts],
         )

@@ -76,7 +76,7 @@ SCALARS = {
 
 def global_id(kind: str, local: int) -> str:
     """The opaque id of an object: its type and number, in base64."""
-    return base64.b64encode(f"{kind}:{local}".encode()).decode()
+    return binascii.b2a_base64(f"{kind}:{local}".encode(), newline=False).decode()
 
 
 def split_id(text: str) -> tuple[str, int] | None:
