@@ -27,6 +27,7 @@ from resolvers.worker import work
 from schema.root import build_schema
 from settings import Settings, WrongSetting, read_settings
 from wire import graphiql, health, http, websocket
+from wire.http_protocol import HttpProtocol
 from wire.service import Service
 from wire.socket_protocol import SocketProtocol
 from wire.sockets import open_sockets
@@ -137,6 +138,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=HttpProtocol,
         ws=SocketProtocol,
         ws_max_size=settings.max_body_bytes,
         ws_per_message_deflate=False,

@@ -29,6 +29,10 @@ POSTGRES_AWAY = (
 POSTGRES_CONFLICT = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
+class TextWithNul(ValueError):
+    """A text with a NUL in it, which PostgreSQL cannot keep and SQLite therefore does not."""
+
+
 def overloaded() -> Failure:
     return Failure(ErrorCode.OVERLOADED, retry_after_seconds=1)
 
@@ -43,6 +47,8 @@ def failure_of(error: BaseException) -> Failure | None:
         return Failure(ErrorCode.STORAGE_UNAVAILABLE, retry_after_seconds=5) if code in SQLITE_AWAY else None
     if isinstance(cause, asyncpg.TooManyConnectionsError | asyncpg.LockNotAvailableError):
         return overloaded()
+    if isinstance(cause, TextWithNul | asyncpg.CharacterNotInRepertoireError | asyncpg.UntranslatableCharacterError):
+        return Failure(ErrorCode.BAD_USER_INPUT)
     if isinstance(cause, asyncpg.QueryCanceledError):
         return Failure(ErrorCode.TIMEOUT)
     if isinstance(cause, POSTGRES_AWAY) and not isinstance(cause, TimeoutError):

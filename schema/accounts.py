@@ -106,8 +106,9 @@ class AccountsMutation:
 
     @strawberry.mutation(description="End the session that the request came with.")
     async def sign_out(self, info: strawberry.Info) -> SignOutResult:
+        ended_at = await sign_in.sign_out(info.context.viewer)
         info.context.session_ended = True
-        return await answered(info.context, sign_in.sign_out(info.context.viewer), lambda at: SignedOut(at=at))
+        return SignedOut(at=ended_at)
 
     @strawberry.mutation(description="Create or update buyers. Scope accounts.")
     async def put_accounts(self, info: strawberry.Info, input: PutAccountsInput) -> BulkResult:

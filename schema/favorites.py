@@ -16,7 +16,7 @@ from schema.context import Context
 from schema.edges import attribute, derived, edge, identity, stream, to_one
 from schema.errors import BadUserInput, NotFound, Unavailable, answered
 from schema.money import Money, MoneyInput, of
-from schema.node import Node, reads_rows_of
+from schema.node import Node, own_id, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
 from schema.scalars import Instant, global_id, local_id
 
@@ -195,19 +195,19 @@ async def _set_watch(context: Context, input: SetWatchInput) -> Any:
         percent=given(input.percent),
         paused=given(input.paused),
     )
-    return await favorites.set_watch(context.viewer, local_id(input.favorite_id, "Favorite", "favoriteId"), wish)
+    return await favorites.set_watch(context.viewer, own_id(context, input.favorite_id, "Favorite", "favoriteId"), wish)
 
 
 async def _add(context: Context, product_id: str) -> Any:
-    return await favorites.add_favorite(context.viewer, local_id(product_id, "Product", "productId"))
+    return await favorites.add_favorite(context.viewer, own_id(context, product_id, "Product", "productId"))
 
 
 async def _remove(context: Context, favorite_id: str) -> Any:
-    return await favorites.remove_favorite(context.viewer, local_id(favorite_id, "Favorite", "favoriteId"))
+    return await favorites.remove_favorite(context.viewer, own_id(context, favorite_id, "Favorite", "favoriteId"))
 
 
 async def _remove_of(context: Context, product_id: str) -> Any:
-    return await favorites.remove_favorite_of(context.viewer, local_id(product_id, "Product", "productId"))
+    return await favorites.remove_favorite_of(context.viewer, own_id(context, product_id, "Product", "productId"))
 
 
 def _removed(favorite_id: int) -> FavoriteRemoved:

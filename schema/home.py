@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import strawberry
 
-from resolvers import coupons, home, messages, orders
+from resolvers import coupons, home, orders
 from schema.catalog import Store
 from schema.context import Context
 from schema.edges import attribute, edge
@@ -21,7 +21,7 @@ class Counted(NamedTuple):
 class Shown:
     """What one statement counts for an account."""
 
-    __slots__ = ("account_id", "attention", "awaiting_payment", "dispute_count", "order_counts", "protection_ending", "review_count")
+    __slots__ = ("account_id", "attention", "awaiting_payment", "dispute_count", "order_counts", "protection_ending", "review_count", "unread_message_count")
 
     def __init__(self, account_id: int, figures: orders.Figures):
         self.account_id = account_id
@@ -29,6 +29,7 @@ class Shown:
         self.dispute_count, self.review_count = figures.disputed, 0
         self.awaiting_payment = figures.counts[OrderStatus.AWAITING_PAYMENT]
         self.protection_ending = figures.protection_ending
+        self.unread_message_count = figures.unread
         self.attention = self
 
 
@@ -50,11 +51,6 @@ class Attention:
     coupons_ending: int = edge(_coupons_ending, description="Usable coupons that end within 72 hours.")
 
 
-async def _unread(found: list[Any], context: Context) -> list[int]:
-    counts = await messages.unread_count([shown.account_id for shown in found])
-    return [counts.get(shown.account_id, 0) for shown in found]
-
-
 async def _stores(found: list[Any], context: Context) -> list[Any]:
     known = await home.favorite_stores([shown.account_id for shown in found])
     return [known.get(shown.account_id, []) for shown in found]
@@ -67,7 +63,7 @@ class Home:
     )
     dispute_count: int = attribute("Orders with an open dispute.")
     review_count: int = attribute("Reviews that the buyer has written; 0 until reviews are kept here.")
-    unread_message_count: int = edge(_unread, description="Messages of sellers that the buyer has not read, promotions too.")
+    unread_message_count: int = attribute("Messages of sellers that the buyer has not read, promotions too.")
     favorite_stores: list[Store] = edge(_stores, description="Stores of products on the wish list, five at most, most wished for first.", size=5)
     attention: Attention = attribute("What is to be done soon.")
 

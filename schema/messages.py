@@ -14,9 +14,9 @@ from schema.catalog import Store
 from schema.context import Context
 from schema.edges import attribute, edge, identity, stream, to_one
 from schema.errors import BadUserInput, NotFound, RateLimited, answered
-from schema.node import Node, reads_rows_of
+from schema.node import Node, own_id, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
-from schema.scalars import Instant, local_id
+from schema.scalars import Instant
 
 if TYPE_CHECKING:
     from schema.orders import Order
@@ -133,12 +133,12 @@ ConversationId = Annotated[strawberry.ID, strawberry.argument(description="A con
 
 
 async def _send(context: Context, input: SendMessageInput) -> Any:
-    conversation_id = local_id(input.conversation_id, "Conversation", "conversationId")
+    conversation_id = own_id(context, input.conversation_id, "Conversation", "conversationId")
     return await messages.send_message(context.viewer, conversation_id, input.text)
 
 
 async def _mark_read(context: Context, conversation_id: str) -> Any:
-    return await messages.mark_read(context.viewer, local_id(conversation_id, "Conversation", "conversationId"))
+    return await messages.mark_read(context.viewer, own_id(context, conversation_id, "Conversation", "conversationId"))
 
 
 def _given_message(row: SellerMessageRow) -> seller_messages.GivenMessage:

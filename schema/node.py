@@ -8,6 +8,7 @@ from tortoise.models import Model
 
 from models.reads import is_row_of
 from schema.context import Context
+from schema.scalars import local_id
 
 T = TypeVar("T", bound=type)
 Find = Callable[[Context, int], Awaitable[Any]]
@@ -18,6 +19,16 @@ FINDERS: dict[str, Find] = {}
 @strawberry.interface(description="An object with an id that is unique in the whole graph.")
 class Node:
     id: strawberry.ID = strawberry.field(description="Opaque; good for node(id).")
+
+
+def own_id(context: Context, text: str, kind: str, field: str = "id") -> int:
+    """The number in a global id of something that is a buyer's: who is not signed in is told that first.
+
+    Raises:
+        Unauthenticated: nobody is signed in. NotFound: malformed or another type's.
+    """
+    context.viewer.require_buyer()
+    return local_id(text, kind, field)
 
 
 def reads_rows_of(model: type[Model], find: Find) -> Callable[[T], T]:

@@ -18,10 +18,10 @@ from schema.coupons import Coupon
 from schema.edges import attribute, derived, edge, identity, root, to_one
 from schema.errors import ErrorCodeEnum, NotFound, Unavailable, answered
 from schema.money import Money
-from schema.node import Node, reads_rows_of
+from schema.node import Node, own_id, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
 from schema.protection import OrderId, Protection
-from schema.scalars import Amount, Instant, local_id
+from schema.scalars import Amount, Instant
 
 if TYPE_CHECKING:
     from schema.messages import Conversation
@@ -166,7 +166,7 @@ Search = Annotated[
 
 
 async def _by_id(context: Context, id: Id) -> Any:
-    return await orders.order(context.viewer, local_id(id, "Order"))
+    return await orders.order(context.viewer, own_id(context, id, "Order"))
 
 
 async def _of_accounts(accounts: list[Any], context: Context, tab: Tab = rows.OrderTab.ALL, search: Search = None, first: First = None, after: After = None, last: Last = None, before: Before = None) -> list[Any]:  # fmt: skip
@@ -325,7 +325,7 @@ def _parcel(row: ShipmentRow) -> shipments.Parcel:
 
 
 async def _confirm(context: Context, order_id: str) -> Any:
-    return await orders.confirm_receipt(context.viewer, local_id(order_id, "Order", "orderId"))
+    return await orders.confirm_receipt(context.viewer, own_id(context, order_id, "Order", "orderId"))
 
 
 @strawberry.type

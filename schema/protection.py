@@ -11,7 +11,8 @@ from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
 from schema.edges import attribute, edge, stream
 from schema.errors import BadUserInput, NotFound, Unavailable, answered
-from schema.scalars import Instant, local_id
+from schema.node import own_id
+from schema.scalars import Instant
 
 if TYPE_CHECKING:
     from schema.orders import Order
@@ -113,7 +114,7 @@ OrderId = Annotated[strawberry.ID, strawberry.argument(description="An order's i
 
 
 async def _request(context: Context, input: RequestProtectionExtensionInput) -> Any:
-    order_id = local_id(input.order_id, "Order", "orderId")
+    order_id = own_id(context, input.order_id, "Order", "orderId")
     return await protection.request_extension(context.viewer, order_id, input.days)
 
 
@@ -134,7 +135,7 @@ class ProtectionMutation:
 
 
 async def _follow(context: Context, order_id: OrderId) -> AsyncIterator[Any]:
-    order = local_id(order_id, "Order", "orderId")
+    order = own_id(context, order_id, "Order", "orderId")
     async for shown in protection.follow_protection(context.viewer, context.bus, order, context.poll_seconds):
         yield shown
 

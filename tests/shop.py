@@ -20,6 +20,7 @@ from resolvers.staff import create_token
 from resolvers.worker import until_idle
 from server import application, running
 from tests.databases import migrated_url, settings_for
+from wire.http_protocol import HttpProtocol
 from wire.service import Service
 from wire.socket_protocol import SocketProtocol
 
@@ -178,7 +179,7 @@ async def open_shop(dialect: str, folder: Path, url: str | None = None, **given:
 async def served(service: Service, port: int) -> AsyncIterator[None]:
     """The service on this port, in this process: tests look into its database."""
     config = uvicorn.Config(
-        application(service, lifespan=False), host="127.0.0.1", port=port, log_level="error", lifespan="off", ws=SocketProtocol,
+        application(service, lifespan=False), host="127.0.0.1", port=port, log_level="error", lifespan="off", http=HttpProtocol, ws=SocketProtocol,
         ws_max_size=service.settings.max_body_bytes, ws_per_message_deflate=False,
     )  # fmt: skip
     server = uvicorn.Server(config)

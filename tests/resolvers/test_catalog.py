@@ -79,3 +79,11 @@ async def test_a_missing_product_is_null_with_not_found_and_node_is_null_without
         assert await shop.nobody.run("query($id: ID!) { node(id: $id) { id } }", id=wrong) == {"data": {"node": None}}
     assert (await buyer.data("query($id: ID!) { node(id: $id) { __typename id } }", id=buyer.id))["node"]["__typename"] == "Account"
     assert await shop.nobody.run("query($id: ID!) { node(id: $id) { id } }", id=buyer.id) == {"data": {"node": None}}
+
+
+async def test_a_text_with_nul_is_refused_on_both_databases_and_nothing_is_written(shop: Shop) -> None:
+    query = "mutation($input: PutStoresInput!) { putStores(input: $input) { results { status } } }"
+    rows = [{"externalId": "nul", "name": "with \x00 in it"}, {"externalId": "fine", "name": "fine"}]
+    assert await shop.staff.codes(query, input={"rows": rows}) == ["BAD_USER_INPUT"]
+    assert await shop.nobody.codes(SEARCH, search="\x00") == ["BAD_USER_INPUT"]
+    assert [r["status"] for r in await shop.put("putStores", rows[1:])] == ["CREATED"]

@@ -45,7 +45,8 @@ async def test_nobody_adds_removes_or_watches_without_signing_in(shop: Shop) -> 
     product = await shop.product()
     favorite = await added(await shop.buyer(), product)
     before = await Favorite.all().count()
-    assert await shop.nobody.codes(ADD, product=product.id) == ["UNAUTHENTICATED"]
+    for any_id in (product.id, "nonsense"):
+        assert await shop.nobody.codes(ADD, product=any_id) == ["UNAUTHENTICATED"]
     assert await shop.nobody.codes("mutation($f: ID!) { removeFavorite(favoriteId: $f) { __typename } }", f=favorite) == ["UNAUTHENTICATED"]
     assert await shop.nobody.codes(SET, input={"favoriteId": favorite, "kind": "ANY_DROP"}) == ["UNAUTHENTICATED"]
     assert await Favorite.all().count() == before

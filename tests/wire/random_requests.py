@@ -20,7 +20,7 @@ from graphql import (
     is_union_type,
 )
 
-TEXTS = ["", "a", " ", "é", "😀", "a\nb", "\x1b[0m", "'; DROP TABLE account; --", "%_\\", "x" * 300, "4111 1111 1111 1111", "-5", "1e9", "NaN", "\u202e", "RUB", "ru", "en"]
+TEXTS = ["", "a", " ", "é", "😀", "a\nb", "a\x00b", "\x1b[0m", "'; DROP TABLE account; --", "%_\\", "x" * 300, "4111 1111 1111 1111", "-5", "1e9", "NaN", "\u202e", "RUB", "ru", "en"]
 NUMBERS = [0, 1, -1, 2, 7, 100, 101, 2**31 - 1, -(2**31)]
 BY_NAME = {
     "Int": NUMBERS,
