@@ -18,6 +18,7 @@ from models.refusals import BadUserInput, ErrorCode, RateLimited
 LONGEST_TEXT = 4000
 MOST_A_MINUTE = 30
 MINUTE = timedelta(minutes=1)
+UNREAD = "author = 'SELLER' AND read_at IS NULL"
 
 
 class ConversationKind(enum.StrEnum):

@@ -14,6 +14,7 @@ from models.messages import (
     LONGEST_TEXT,
     MINUTE,
     MOST_A_MINUTE,
+    UNREAD,
     Conversation,
     ConversationKind,
     Message,
@@ -30,7 +31,6 @@ CONVERSATIONS = Keyset("conversations", (Key("last_message_at", datetime), Key("
 MESSAGES = Keyset("messages", (Key("sent_at", datetime), Key("id", int)))
 RECEIVED = Keyset("received_messages", (Key("number", int),))
 RECEIVED_KIND = "message_received"
-UNREAD = "author = 'SELLER' AND read_at IS NULL"
 BATCH = 100
 
 
@@ -99,15 +99,6 @@ async def unread_counts(found: Sequence[Conversation]) -> list[int]:
     )
     counts = {conversation_id: count for conversation_id, count in counted}
     return [counts.get(row.id, 0) for row in found]
-
-
-async def unread_count(account_ids: Iterable[int]) -> dict[int, int]:
-    """How many of the sellers' messages each buyer has not read, promotions too; accounts without any are left out."""
-    counted = await fetch(
-        f"SELECT account_id, count(*) FROM message WHERE {any_of('account_id', 1)} AND {UNREAD} GROUP BY account_id",
-        list(account_ids),
-    )
-    return {account_id: count for account_id, count in counted}
 
 
 @unit_of_work

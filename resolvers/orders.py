@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from auth.viewer import Viewer
 from models.database import any_of, fetch, for_update
+from models.messages import UNREAD
 from models.orders import (
     LAPSED,
     NOT_DONE,
@@ -36,11 +37,13 @@ LONGEST_SEARCH = 200
 
 
 class Figures(NamedTuple):
-    """How many orders of a buyer are in each status, are disputed, and have protection that ends within 72 hours."""
+    """How many orders of a buyer are in each status, are disputed, and have protection that ends within 72 hours; how
+    many of the sellers' messages are unread."""
 
     counts: dict[OrderStatus, int]
     disputed: int
     protection_ending: int
+    unread: int
 
 
 class Change(NamedTuple):
@@ -91,14 +94,14 @@ def _bracketed(condition: str) -> str:
 
 
 async def figures(account_id: int, now: datetime) -> Figures:
-    """What the buyer's start page counts of orders: one statement, which looks at open orders and counts the others."""
+    """What the buyer's start page counts: one statement, which looks at open orders and counts the others."""
     found = await fetch(_FIGURES, account_id, now, now + ENDING)
-    total, disputed, closed, not_done, open_orders, ending, lapsed, run_out, *numbers = found[0]
+    unread, total, disputed, closed, not_done, open_orders, ending, lapsed, run_out, *numbers = found[0]
     counts = dict(zip(_COUNTED, numbers, strict=True))
     counts[OrderStatus.CLOSED] = closed
     counts[OrderStatus.CANCELLED] = not_done - open_orders + lapsed
     counts[OrderStatus.COMPLETED] = total - not_done - closed + run_out
-    return Figures({stage: counts[stage] for stage in OrderStatus}, disputed, ending)
+    return Figures({stage: counts[stage] for stage in OrderStatus}, disputed, ending, unread)
 
 
 async def order_counts(account_id: int, now: datetime) -> dict[OrderStatus, int]:
@@ -109,7 +112,7 @@ async def order_counts(account_id: int, now: datetime) -> dict[OrderStatus, int]
 _COUNTED = [stage for stage in STATUS_SQL if stage not in (OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.CLOSED)]
 _OF_ACCOUNT = "SELECT count(*) FROM orders WHERE account_id = $1"
 _FIGURES = (
-    f"SELECT ({_OF_ACCOUNT}), ({_OF_ACCOUNT} AND frozen_at IS NOT NULL), ({_OF_ACCOUNT} AND closed_at IS NOT NULL), "
+    f"SELECT (SELECT count(*) FROM message WHERE account_id = $1 AND {UNREAD}), ({_OF_ACCOUNT}), ({_OF_ACCOUNT} AND frozen_at IS NOT NULL), ({_OF_ACCOUNT} AND closed_at IS NOT NULL), "
     f"({_OF_ACCOUNT} AND {NOT_DONE}), count(*), "
     f"count(*) FILTER (WHERE {UNDER_WAY} AND frozen_at IS NULL AND ends_at < $3), "
     f"count(*) FILTER (WHERE {LAPSED}), count(*) FILTER (WHERE {RUN_OUT}), "

@@ -8,6 +8,9 @@ from asyncpg.connection import LoggedQuery
 from models.database import opened
 from models.sqlite_engine import SqliteEngine
 
+DRIVERS_OWN = ("pg_catalog", "'jit'")
+"""What asyncpg asks about types, once a connection."""
+
 
 @asynccontextmanager
 async def statements() -> AsyncIterator[list[str]]:
@@ -26,7 +29,8 @@ async def statements() -> AsyncIterator[list[str]]:
         return
 
     def note(query: LoggedQuery) -> None:
-        seen.append(query.query)
+        if not any(sign in query.query for sign in DRIVERS_OWN):
+            seen.append(query.query)
 
     async with AsyncExitStack() as taken:
         whole_pool = [await taken.enter_async_context(engine.pool.acquire()) for _ in range(engine.pool.get_max_size())]
