@@ -48,12 +48,13 @@ class Loads:
     Stock execution asks for one row at a time; what is asked in one turn of the loop is read together.
     """
 
-    __slots__ = ("_by_id", "_known", "_locks", "_waiting")
+    __slots__ = ("_by_id", "_by_row", "_locks", "_read", "_waiting")
 
     def __init__(self) -> None:
         self._by_id: dict[type[Model], dict[int, Any]] = {}
         self._locks: dict[type[Model], asyncio.Lock] = {}
-        self._known: dict[Hashable, dict[int, tuple[Any, Any]]] = {}
+        self._read: dict[Hashable, list[tuple[list[Any], list[Any]]]] = {}
+        self._by_row: dict[Hashable, dict[int, tuple[Any, Any]]] = {}
         self._waiting: dict[Hashable, list[tuple[Any, asyncio.Future]]] = {}
 
     async def by_id(self, model: type[Model], keys: Iterable[int | None]) -> dict[int, Any]:
@@ -69,27 +70,31 @@ class Loads:
 
     def found(self, key: Hashable, rows: list[Any]) -> list[Any] | None:
         """What the edge `key` gave for `rows`, exceptions among it; None unless it was read for all of them."""
-        known = self._known.get(key)
-        if known is None:
+        if key not in self._read:
             return None
+        known = self._known(key)
         kept = [known.get(id(row)) for row in rows]
         return None if None in kept else [one[1] for one in kept if one]
 
     async def run(self, key: Hashable, rows: list[Any], reading: Awaitable[list[Any]]) -> list[Any]:
-        """The results of `reading`, the edge `key` for `rows`; what fails as a whole has failed for each row.
-
-        They are kept, with their rows, so that a row's id stays its own.
-        """
+        """The results of `reading`, the edge `key` for `rows`; what fails as a whole has failed for each row."""
         try:
             results = await reading
             if len(results) != len(rows):
                 raise RuntimeError(f"an edge gave {len(results)} results for {len(rows)} rows")
         except Exception as failure:
             results = [failure] * len(rows)
-        known = self._known.setdefault(key, {})
-        for row, result in zip(rows, results, strict=True):
-            known[id(row)] = (row, result)
+        self._read.setdefault(key, []).append((rows, results))
         return results
+
+    def _known(self, key: Hashable) -> dict[int, tuple[Any, Any]]:
+        """What the edge `key` gave, by the row's id, with the row, so that its id stays its own."""
+        known = self._by_row.setdefault(key, {})
+        batches = self._read.get(key, [])
+        while batches:
+            for row, result in zip(*batches.pop(), strict=True):
+                known[id(row)] = (row, result)
+        return known
 
     async def load(self, key: Hashable, row: Any, batch: Batch) -> Any:
         """The result of the edge `key` for `row`, read together with others that wait for the same edge."""
@@ -99,8 +104,7 @@ class Loads:
         return result
 
     async def _loaded(self, key: Hashable, row: Any, batch: Batch) -> Any:
-        known = self._known.get(key)
-        if known is not None and (kept := known.get(id(row))) is not None:
+        if key in self._read and (kept := self._known(key).get(id(row))) is not None:
             return kept[1]
         loop = asyncio.get_running_loop()
         waiting = self._waiting.get(key)

@@ -131,24 +131,22 @@ async def _descend(
     use: EdgeUse, child: Level, pending: Waiting, results: list[Any], context: Context, variables: VariableValues
 ) -> None:
     name = use.response_key
-    places: list[tuple[Any, Any]] = []
-    rows: list[Any] = []
+    there: list[tuple[dict[str, Any], Any]] = []
     for (_, target), result in zip(pending, results, strict=True):
-        if result is None:
-            if use.is_required:
-                raise Surprise
-        elif isinstance(result, BaseException):
+        if result is not None:
+            there.append((target, result))
+        elif use.is_required:
             raise Surprise
-        elif use.is_list:
-            entries = target[name] = [None] * len(result)
-            places += [(entries, i) for i in range(len(entries))]
-            rows += result
-        else:
-            places.append((target, name))
-            rows.append(result)
-    if not rows:
+    rows = [row for _, result in there for row in result] if use.is_list else [result for _, result in there]
+    for row in rows:
+        if row is None or isinstance(row, BaseException):
+            raise Surprise
+    built = await _run(child, rows, context, variables) if rows else []
+    if not use.is_list:
+        for (target, _), one in zip(there, built, strict=True):
+            target[name] = one
         return
-    if any(row is None for row in rows):
-        raise Surprise
-    for (target, place), built in zip(places, await _run(child, rows, context, variables), strict=True):
-        target[place] = built
+    taken = 0
+    for target, result in there:
+        target[name] = built[taken : taken + len(result)]
+        taken += len(result)
