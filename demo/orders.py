@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from demo import products
-from resolvers.given_orders import GivenItem, GivenOrder
-from resolvers.shipments import Parcel, Scan
+from models.given_orders import GivenItem, GivenOrder
+from resolvers.shipments import Parcel
+from resolvers.tracking import Scan
 
 ADDRESSES = {"anna": "ул. Лесная, 5, Москва", "boris": "Невский пр., 10, Санкт-Петербург", "vera": "Dlouhá 12, Praha"}
 CURRENCIES = {"anna": "RUB", "boris": "RUB", "vera": "EUR"}

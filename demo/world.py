@@ -19,8 +19,9 @@ from resolvers.coupon_offers import issue_coupons, put_coupon_offers
 from resolvers.given_orders import put_orders
 from resolvers.jobs import JOBS
 from resolvers.seller_messages import send_seller_messages
-from resolvers.shipments import add_tracking_events, ship_orders
+from resolvers.shipments import ship_orders
 from resolvers.staff import create_token
+from resolvers.tracking import add_tracking_events
 from resolvers.worker import until_idle
 from settings import Settings
 

@@ -31,6 +31,9 @@ class OrderStatus(enum.StrEnum):
     CLOSED = "CLOSED"
 
 
+OVER = frozenset({OrderStatus.COMPLETED, OrderStatus.CANCELLED, OrderStatus.CLOSED})
+
+
 class OrderTab(enum.StrEnum):
     ALL = "ALL"
     AWAITING_PAYMENT = "AWAITING_PAYMENT"

@@ -8,6 +8,7 @@ from tortoise.models import Model
 
 from models.instants import Instant
 from models.orders import Order, OrderItem
+from models.refusals import BadUserInput
 
 DELIVERED = "DELIVERED"
 
@@ -67,3 +68,11 @@ def may_follow(status: str, at: datetime, delivered_at: datetime | None) -> bool
     What happened before the delivery may be told after it.
     """
     return delivered_at is None or (status != DELIVERED and at <= delivered_at)
+
+
+def require_word(text: str, name: str, most: int) -> None:
+    """Raises:
+    BadUserInput: empty, too long, or not printable.
+    """
+    if not text.strip() or len(text) > most or not text.isprintable():
+        raise BadUserInput(field=name)

@@ -7,6 +7,7 @@ import strawberry
 from delivery.texts import text
 from models import catalog as catalog_rows
 from models import orders as rows
+from models.given_orders import GivenItem, GivenOrder
 from models.money import Money as Amounted
 from models.order_actions import actions_of
 from models.protection import protection
@@ -22,6 +23,7 @@ from schema.node import Node, own_id, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
 from schema.protection import OrderId, Protection
 from schema.scalars import Amount, Instant
+from schema.shipments import Shipment
 
 if TYPE_CHECKING:
     from schema.messages import Conversation
@@ -46,27 +48,6 @@ class OrderItem:
     quantity: int = attribute("How many.")
     price: Money = derived(lambda row, context: Amounted(row.price_minor, row.currency), description="Of one, as it was ordered.")
     product: Product | None = to_one(catalog_rows.Product, key="product_id", description="The product as it is now.")
-
-
-@strawberry.type(description="What the carrier said at one moment.")
-class TrackingEvent:
-    at: Instant = attribute("When it happened.")
-    status: str = attribute("The carrier's word; DELIVERED is the scan of the delivery.")
-    place: str | None = attribute("Where the parcel was; null where nobody said.")
-
-
-async def _events(found: list[Any], context: Context) -> list[Any]:
-    known = await shipments.tracking_of([row.id for row in found])
-    return [known.get(row.id, []) for row in found]
-
-
-@strawberry.type(description="One parcel of an order.")
-class Shipment:
-    tracking_number: str = attribute("The carrier's number of the parcel.")
-    carrier: str | None = attribute("Who carries it; null where nobody said.")
-    shipped_at: Instant = attribute("When the seller sent it.")
-    delivered_at: Instant | None = attribute("When it was scanned as delivered; null until then.")
-    events: list[TrackingEvent] = edge(_events, description="What the carrier said, oldest first.", size=10)
 
 
 @strawberry.type(description="A mutation that the buyer may or may not call now, told by the rule that it follows itself.")
@@ -244,56 +225,15 @@ class PutOrdersInput:
     rows: list[OrderRow] = strawberry.field(description="Created or added to by external id.")
 
 
-@strawberry.input(description="So many of a product in a parcel.")
-class ShippedItemRow:
-    product_external_id: str = strawberry.field(description="The platform's id of the product.")
-    quantity: int = strawberry.field(description="At least 1.")
-
-
-@strawberry.input(description="A parcel of an order. Parcels add up; none replaces another.")
-class ShipmentRow:
-    order_external_id: str = strawberry.field(description="The platform's id of the order.")
-    tracking_number: str = strawberry.field(description="The carrier's number, at most 64 characters.")
-    carrier: str | None = strawberry.field(default=strawberry.UNSET, description="Who carries it.")
-    shipped_at: Instant | None = strawberry.field(default=strawberry.UNSET, description="The time of the call when left out.")
-    items: list[ShippedItemRow] | None = strawberry.field(
-        default=strawberry.UNSET, description="What is in it; the order is wholly shipped once all of it is in some parcel."
-    )
-    whole: bool = strawberry.field(
-        default=True, description="Without items: whether all that is left is in it. False: a part that is not told."
-    )
-
-
-@strawberry.input(description="Up to 500 parcels.")
-class ShipOrdersInput:
-    rows: list[ShipmentRow] = strawberry.field(description="Known by order and tracking number; results name the order.")
-
-
-@strawberry.input(description="What the carrier said of a parcel.")
-class TrackingEventRow:
-    tracking_number: str = strawberry.field(description="The carrier's number; of every order in the parcel.")
-    at: Instant = strawberry.field(description="When it happened.")
-    status: str = strawberry.field(description="The carrier's word, at most 60 characters. DELIVERED is the delivery; nothing later follows it.")
-    place: str | None = strawberry.field(default=strawberry.UNSET, description="Where the parcel was.")
-    region: str | None = strawberry.field(
-        default=strawberry.UNSET, description="ISO 3166 code of the country it was in. A delivery in another than the order's does not shorten protection."
-    )
-
-
-@strawberry.input(description="Up to 500 events.")
-class AddTrackingEventsInput:
-    rows: list[TrackingEventRow] = strawberry.field(description="Known by tracking number, time and status; results name the tracking number.")
-
-
-def _given_order(row: OrderRow) -> given_orders.GivenOrder:
+def _given_order(row: OrderRow) -> GivenOrder:
     named = given(row.coupon_external_ids)
-    return given_orders.GivenOrder(
+    return GivenOrder(
         external_id=row.external_id,
         account_external_id=row.account_external_id,
         store_external_id=row.store_external_id,
         currency=row.currency,
         placed_at=row.placed_at,
-        items=tuple(given_orders.GivenItem(i.product_external_id, i.title, i.quantity, i.amount) for i in row.items),
+        items=tuple(GivenItem(i.product_external_id, i.title, i.quantity, i.amount) for i in row.items),
         number=given(row.number),
         region=given(row.region),
         address=given(row.address),
@@ -312,18 +252,6 @@ def _given_order(row: OrderRow) -> given_orders.GivenOrder:
     )
 
 
-def _parcel(row: ShipmentRow) -> shipments.Parcel:
-    named = given(row.items)
-    return shipments.Parcel(
-        external_id=row.order_external_id,
-        tracking_number=row.tracking_number,
-        carrier=given(row.carrier),
-        shipped_at=given(row.shipped_at),
-        items=None if named is None else tuple((item.product_external_id, item.quantity) for item in named),
-        whole=row.whole,
-    )
-
-
 async def _confirm(context: Context, order_id: str) -> Any:
     return await orders.confirm_receipt(context.viewer, own_id(context, order_id, "Order", "orderId"))
 
@@ -338,14 +266,3 @@ class OrdersMutation:
     async def put_orders(self, info: strawberry.Info, input: PutOrdersInput) -> BulkResult:
         told = [_given_order(row) for row in input.rows]
         return await bulk(info.context, given_orders.put_orders(info.context.viewer, told))
-
-    @strawberry.mutation(description="Ship orders, in whole or in part. Scope orders.")
-    async def ship_orders(self, info: strawberry.Info, input: ShipOrdersInput) -> BulkResult:
-        return await bulk(info.context, shipments.ship_orders(info.context.viewer, [_parcel(row) for row in input.rows]))
-
-    @strawberry.mutation(description="Tell what carriers say of parcels. Tracking never moves backwards. Scope orders.")
-    async def add_tracking_events(self, info: strawberry.Info, input: AddTrackingEventsInput) -> BulkResult:
-        scans = [
-            shipments.Scan(row.tracking_number, row.at, row.status, given(row.place), given(row.region)) for row in input.rows
-        ]
-        return await bulk(info.context, shipments.add_tracking_events(info.context.viewer, scans))

@@ -19,6 +19,7 @@ from schema.node import FINDERS, Node
 from schema.orders import OrdersMutation, OrdersQuery
 from schema.protection import ProtectionMutation, ProtectionSubscription
 from schema.scalars import SCALARS, Instant, split_id
+from schema.shipments import ShipmentsMutation
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="Any object's id.")]
 
@@ -48,6 +49,7 @@ class Query(AccountsQuery, CatalogQuery, OrdersQuery):
 @strawberry.type(description="What can be changed. A buyer's mutation answers its success or a Refusal, and a refusal has changed nothing.")
 class Mutation(
     AccountsMutation, CatalogMutation, CouponsMutation, FavoritesMutation, MessagesMutation, OrdersMutation, ProtectionMutation,
+    ShipmentsMutation,
 ):
     pass
 
