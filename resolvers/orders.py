@@ -72,7 +72,7 @@ async def orders(account_id: int, tab: OrderTab, search: str | None, window: Win
     Raises:
         BadUserInput: a search of more than 200 characters, or a wrong page.
     """
-    condition, params = "account_id = $1", [account_id]
+    condition, params = "account_id = $1", list[Any]([account_id])
     if tab is not OrderTab.ALL:
         condition += f" AND {_bracketed(TAB_SQL[tab])}"
         params += [instant for place, instant in (("$2", now), ("$3", now - REVIEW_WITHIN)) if place in condition]
