@@ -41,7 +41,6 @@ class Settings(BaseSettings):
     password_memory_kib: int = Field(19456, ge=19456, description="Argon2id memory")
     password_passes: int = Field(2, ge=2, description="Argon2id passes")
     breadth_first: bool = Field(True, description="Take compiled plans; off: graphql-core's executor alone")
-    plan_cache_size: int = Field(512, ge=1, description="Compiled plans kept")
     document_cache_size: int = Field(512, ge=1, description="Parsed and validated documents kept")
     max_body_bytes: int = Field(64 * 1024, ge=1024, description="Largest request body and socket frame")
     max_staff_body_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="Largest request body with a staff token")

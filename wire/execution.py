@@ -95,7 +95,7 @@ async def subscribe(
     except GraphQLError as error:
         raise _cause(error) from error
     finally:
-        await stream.aclose()
+        await stream.aclose()  # type: ignore[attr-defined]
 
 
 async def _event(
@@ -127,7 +127,8 @@ async def _planned(
     Raises:
         Surprise: stock execution must answer.
     """
-    level = outcome.level(engine.schema.get_root_type(prepared.operation.operation), [prepared.operation.selection_set])
+    kind = engine.schema.get_root_type(prepared.operation.operation)
+    level = outcome.level(kind, [prepared.operation.selection_set]) if kind is not None else None
     if level is None:
         return None
     (data,) = await run(level, [root], context, variables)

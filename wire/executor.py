@@ -42,7 +42,7 @@ class Plans:
 
     def outcome(self, variables: VariableValues) -> "Outcome | None":
         """The plans for these variables; None where a switch is neither on nor off, which is an error."""
-        values = tuple([variables.coerced.get(name) for name in self.switches])
+        values: tuple[Any, ...] = tuple([variables.coerced.get(name) for name in self.switches])
         if None in values:
             return None
         found = self._outcomes.get(values)

@@ -70,7 +70,8 @@ class Selections:
         for directive in selection.directives or ():
             if directive.name.value not in ("include", "skip"):
                 raise NotPlannable
-            value: Any = directive.arguments[0].value
+            (condition,) = directive.arguments or ()
+            value: Any = condition.value
             on = self.switches[value.name.value] if isinstance(value, VariableNode) else value.value
             if on is (directive.name.value == "skip"):
                 return False
@@ -93,7 +94,7 @@ def switch_names(fragments: Fragments, operation: OperationDefinitionNode) -> tu
     while sets:
         for selection in sets.pop().selections:
             for directive in selection.directives or ():
-                names |= {a.value.name.value for a in directive.arguments if isinstance(a.value, VariableNode)}
+                names |= {a.value.name.value for a in directive.arguments or () if isinstance(a.value, VariableNode)}
             within = getattr(selection, "selection_set", None)
             if within is not None:
                 sets.append(within)

@@ -1,10 +1,13 @@
 """Both ways of execution answer the same bytes: generated queries over the whole schema, on a shop with every edge."""
 
+import asyncio
 import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -21,6 +24,8 @@ from graphql import (
 )
 
 from auth.viewer import Viewer
+from resolvers.messages import RECEIVED
+from resolvers.price_watch import DROPS
 from schema.context import Context
 from tests.databases import BOTH
 from tests.filled_shop import Filled, fill
@@ -65,6 +70,13 @@ async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield World(shop, await fill(shop), request.param)
 
 
+def prepared(schema: GraphQLSchema, text: str) -> Prepared:
+    document = parse(text)
+    assert not validate(schema, document), text
+    operation = next(d for d in document.definitions if isinstance(d, OperationDefinitionNode))
+    return Prepared(document, operation, (text, None), None)  # type: ignore[arg-type]
+
+
 class Comparison:
     """Runs queries both ways; notes what differs, how the planned way went, and which fields had data."""
 
@@ -76,26 +88,20 @@ class Comparison:
         self.erroneous = 0
 
     async def compare(self, query: Query, viewer: str) -> None:
-        prepared = self._prepared(query.text)
+        document = prepared(self.world.schema, query.text)
         as_viewer = self.world.filled.viewers[viewer]
-        planned = await execution.execute(self.planned, prepared, query.variables, self.world.context(as_viewer))
-        stock = await execution.execute(self.stock, prepared, query.variables, self.world.context(as_viewer))
+        planned = await execution.execute(self.planned, document, query.variables, self.world.context(as_viewer))
+        stock = await execution.execute(self.stock, document, query.variables, self.world.context(as_viewer))
         if orjson.dumps(planned) != orjson.dumps(stock):
             self.differing.append(f"{viewer}: {query.text}\n{query.variables}\nplanned: {planned}\nstock: {stock}")
         self.erroneous += "errors" in stock
         if stock["data"] is not None:
-            self._note(prepared, query.variables, stock["data"])
+            self._note(document, query.variables, stock["data"])
 
-    def _prepared(self, text: str) -> Prepared:
-        document = parse(text)
-        assert not validate(self.world.schema, document), text
-        operation = next(d for d in document.definitions if isinstance(d, OperationDefinitionNode))
-        return Prepared(document, operation, (text, None), None)  # type: ignore[arg-type]
-
-    def _note(self, prepared: Prepared, variables: dict[str, Any], data: dict[str, Any]) -> None:
-        fragments = {d.name.value: d for d in prepared.document.definitions if isinstance(d, FragmentDefinitionNode)}
+    def _note(self, of: Prepared, variables: dict[str, Any], data: dict[str, Any]) -> None:
+        fragments = {d.name.value: d for d in of.document.definitions if isinstance(d, FragmentDefinitionNode)}
         selections = Selections(self.world.schema, fragments, variables)
-        stack: list[tuple[GraphQLObjectType, Any, list]] = [(self.world.schema.query_type, data, [prepared.operation.selection_set])]  # type: ignore[list-item]
+        stack: list[tuple[GraphQLObjectType, Any, list]] = [(self.world.schema.query_type, data, [of.operation.selection_set])]  # type: ignore[list-item]
         while stack:
             kind, value, asked = stack.pop()
             for key, nodes in selections.fields(kind, asked).items():
@@ -134,6 +140,35 @@ async def test_generated_queries(world: World, capsys: pytest.CaptureFixture[str
     comparison.require_equal()
     assert shares["planned"] >= 0.6 * shares["queries"]
     assert 0 < comparison.erroneous < 0.4 * shares["queries"]
+
+
+FROM_THE_BEGINNING = SimpleNamespace(number=0)
+EVENTS = {
+    "priceDrops": (3, """subscription($after: String!) { priceDrops(after: $after) { cursor at oldPrice { formatted } newPrice { amount }
+        favorite { id watch { kind } product { title } } drop: product { id store { name } priceHistory(days: 90) { price { amount } } } } }"""),
+    "messageReceived": (5, """subscription($after: String!) { messageReceived(after: $after) { ...Received } }
+        fragment Received on MessageReceived { cursor message { id author text sentAt } conversation { kind unreadCount store { name }
+        order { number items { title } } messages(last: 2) { edges { node { readAt } } } } }"""),
+    "protectionChanged": (1, """subscription($order: ID!) { now: protectionChanged(orderId: $order) { phase startsAt endsAt ending frozen
+        extensions { days by state at reason } } }"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EVENTS)
+async def test_events_are_answered_the_same_both_ways(world: World, name: str) -> None:
+    count, text = EVENTS[name]
+    variables = {"after": {"priceDrops": DROPS, "messageReceived": RECEIVED}.get(name, DROPS).cursor(FROM_THE_BEGINNING)}
+    if name == "protectionChanged":
+        variables = {"order": world.filled.known.ids["Order"][3]}
+    document, found = prepared(world.schema, text), []
+    for breadth_first in (True, False):
+        engine = world.engine(breadth_first)
+        events = execution.subscribe(engine, document, variables, world.context(world.filled.viewers["full"]))
+        async with asyncio.timeout(10), aclosing(events):
+            found.append([orjson.dumps((await anext(events)).payload) for _ in range(count)])
+        assert engine.counts == {"planned" if breadth_first else "stock": count}
+    assert found[0] == found[1]
+    assert all(b'"errors"' not in payload for payload in found[0])
 
 
 @pytest.mark.long
