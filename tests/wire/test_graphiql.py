@@ -28,6 +28,8 @@ FLAGS = [
     "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]  # fmt: skip
 ROOT = Path(graphiql.__file__).parents[1]
+START_SECONDS = 180  # making a demo world takes some ten, on a machine that does nothing else
+expect.set_options(timeout=20_000)
 
 
 @asynccontextmanager
@@ -148,7 +150,7 @@ async def kabinet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kab
         )
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            async with asyncio.timeout(90):
+            async with asyncio.timeout(START_SECONDS):
                 page = await answered(client, process)
             (told,) = re.findall(r'<script type="application/json" id="demo">(.*?)</script>', page.text)
             yield Kabinet(f"http://127.0.0.1:{port}", (folder / "printed").read_text(), json.loads(told))
