@@ -3,6 +3,8 @@ VENV_PYTHON = .venv/bin/python
 BENCHMARKS = orders_page set_prices price_drops
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml
 
+LAB ?= ../shared/lab
+
 .PHONY: run test bench lint schema lock
 
 run:       ## Serve the demo world
@@ -15,9 +17,15 @@ bench:     ## Print what Kabinet costs, as ratios measured in one run
 	@$(PYTHON) run.py --help >/dev/null
 	for name in $(BENCHMARKS); do $(VENV_PYTHON) -m bench.$$name || exit 1; done
 
-lint:      ## Style and types
+bench:     ## The benchmarks, and the peers' lab in the folder LAB; each prints its figures and ratios
+	$(PYTHON) run.py --help > /dev/null
+	$(VENV_PYTHON) -m bench.orders_page
+	$(VENV_PYTHON) -m bench.set_prices
+	$(VENV_PYTHON) -m bench.price_drops
+	KABINET_PYTHON=$(abspath $(VENV_PYTHON)) $(LAB)/run.sh $(foreach peer,$(wildcard bench/lab/peer-*.json),--peer-file $(peer)) $(LAB_ARGUMENTS)
+
+lint:      ## Style
 	$(VENV_PYTHON) -m ruff check
-	$(VENV_PYTHON) -m mypy
 
 schema:    ## Print the contract into docs
 	@KABINET_MODE=development $(PYTHON) run.py schema --output docs/schema.graphql
