@@ -5,7 +5,10 @@ COMPILE = uv pip compile --quiet --universal --generate-hashes --no-header pypro
 
 LAB ?= ../shared/lab
 
-.PHONY: run test bench lint schema lock
+LAB = ../shared/lab
+PEERS = $(foreach peer,$(wildcard bench/lab/peer-*.json),--peer-file $(abspath $(peer)))
+
+.PHONY: run test bench lab lint schema lock
 
 run:       ## Serve the demo world
 	$(PYTHON) run.py
@@ -16,6 +19,10 @@ test:      ## Set up for development and run every test
 bench:     ## Print what Kabinet costs, as ratios measured in one run
 	@$(PYTHON) run.py --help >/dev/null
 	for name in $(BENCHMARKS); do $(VENV_PYTHON) -m bench.$$name || exit 1; done
+	if [ -d "$(LAB)" ]; then $(MAKE) lab; fi
+
+lab:       ## Run Kabinet beside its peers in the lab that lies in the folder LAB (docs/benchmarks.md)
+	KABINET_PYTHON=$(abspath $(VENV_PYTHON)) $(LAB)/run.sh $(PEERS) $(LAB_ARGUMENTS)
 
 bench:     ## The benchmarks, and the peers' lab in the folder LAB; each prints its figures and ratios
 	$(PYTHON) run.py --help > /dev/null

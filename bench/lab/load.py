@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import orjson
 from tqdm import tqdm
 
@@ -37,11 +37,6 @@ FOLDER = Path(__file__).resolve().parent
 MIGRATIONS = FOLDER.parent.parent / "models" / "migrations"
 WATCHED = 1_000_000  # the product whose price the lab's subscriptions change; the lab's own rows stay as they are
 FAR = timedelta(days=365)
-
-# How an order of the lab's is told by facts; `Order` below adds what all have.
-UNPAID, PAID, SHIPPED, DELIVERED, COMPLETED, CANCELLED, REFUNDED, DISPUTED = (
-    *("pending", "paid", "shipped", "delivered", "completed", "cancelled", "refunded", "disputed"),
-)
 
 Rows = Iterable[tuple]
 
@@ -141,7 +136,7 @@ def order_facts(status: str, placed_at: datetime, deadline: datetime, now: datet
     instant; an order that the lab shows as under way after its deadline ends later.
     """
     ends_at = deadline if deadline > now + timedelta(days=1) else now + FAR
-    if status == UNPAID:
+    if status == "pending":
         return {} if deadline > now + timedelta(days=1) else {"paid_at": placed_at, "payment_held_at": placed_at}
     paid = {"paid_at": placed_at, "ship_by_at": ends_at}
     sent = {**paid, "shipped_at": placed_at, "wholly_shipped_at": placed_at, "ends_at": ends_at}
@@ -184,7 +179,6 @@ def coupons(lab: Source) -> Rows:
 
 def order_of_threads(lab: Source) -> dict[int, tuple[int, int]]:
     """For each thread an order of its buyer's, each another one, and that order's store."""
-    mine: dict[int, Iterator[int]] = {}
     by_user: dict[int, list[int]] = {}
     for id, user_id in lab.rows("orders", "id, user_id"):
         by_user.setdefault(user_id, []).append(id)
@@ -280,7 +274,7 @@ async def load(settings: Settings, path: Path) -> bool:
     One process at a time: the others wait, and find it done.
     """
     stamp = path.parent / f"kabinet-{'sqlite' if settings.is_sqlite else 'postgres'}.loaded"
-    with open(Path(tempfile.gettempdir()) / "kabinet-lab-loading.lock", "w") as lock:
+    with lock_file() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = key(path)
         if stamp.exists() and stamp.read_text() == wanted and await is_there(settings):
@@ -293,6 +287,10 @@ async def load(settings: Settings, path: Path) -> bool:
         await settle(settings)
         stamp.write_text(wanted)
         return True
+
+
+def lock_file() -> TextIO:
+    return open(Path(tempfile.gettempdir()) / "kabinet-lab-loading.lock", "w")
 
 
 def key(path: Path) -> str:
@@ -313,10 +311,14 @@ async def is_there(settings: Settings) -> bool:
     return True
 
 
+def remove_files(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{database}{suffix}").unlink(missing_ok=True)
+
+
 async def make_empty(settings: Settings) -> None:
     if settings.is_sqlite:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{settings.sqlite_path}{suffix}").unlink(missing_ok=True)
+        remove_files(settings.sqlite_path)
         return
     name = urlsplit(settings.database_url).path.removeprefix("/")
     server = await asyncpg.connect(settings.database_url.removesuffix(name) + "postgres")

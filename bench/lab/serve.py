@@ -63,5 +63,5 @@ def hold_port_and_load(settings: Settings, path: Path) -> None:
 if __name__ == "__main__":
     hold_port_and_load(read_settings(), Path(sys.argv[1]))
     plain = server.application
-    server.application = lambda service: LabClient(plain(service))  # type: ignore[assignment]
+    server.application = lambda *given: LabClient(plain(*given))  # type: ignore
     server.cli(["serve"])
