@@ -29,7 +29,7 @@ BUSY_TIMEOUT_MS = 5000
 BEGIN_ATTEMPTS = 5
 SLOW_COMMIT_SECONDS = 0.001  # the longest the event loop may stand still for a commit, on average
 CACHED_STATEMENTS = 512
-READ_CACHE_KIB = 24 * 1024  # pages of the file that reads keep; SQLite's own 2 MB would be read anew for each buyer
+READ_CACHE_KIB = 8 * 1024  # pages of the file that reads keep; SQLite's own 2 MB would be read anew for each buyer
 PLAIN = frozenset({int, float, bool, bytes, type(None)})
 PRAGMAS = {
     "journal_mode": "WAL",

@@ -72,10 +72,7 @@ async def add_favorite(work: Work, viewer: Viewer, product_id: int) -> Favorite:
     """
     account_id = viewer.require_buyer()
     source = reads(Favorite)
-    present = await source.one("account_id = $1 AND product_id = $2", account_id, product_id)
-    if present is not None:
-        return present
-    # One statement: it finds the price, counts the list, and loses gracefully against the same tap twice.
+    # One statement: it finds the price, counts the list, and makes nothing where the product is on it already.
     made = source.decode(
         await work.fetch(
             "INSERT INTO favorite (account_id, product_id, added_at, price_minor, currency, watch_kind, watch_paused, armed) "
@@ -86,12 +83,12 @@ async def add_favorite(work: Work, viewer: Viewer, product_id: int) -> Favorite:
         )  # fmt: skip
     )
     if not made:
-        return await _why_not_added(account_id, product_id)
+        return await _present(account_id, product_id)
     work.record(viewer, "favorite_added", "favorite", made[0].id)
     return made[0]
 
 
-async def _why_not_added(account_id: int, product_id: int) -> Favorite:
+async def _present(account_id: int, product_id: int) -> Favorite:
     present = await reads(Favorite).one("account_id = $1 AND product_id = $2", account_id, product_id)
     if present is not None:
         return present
