@@ -4,8 +4,6 @@ BENCHMARKS = orders_page set_prices price_drops
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml
 
 LAB ?= ../shared/lab
-
-LAB = ../shared/lab
 PEERS = $(foreach peer,$(wildcard bench/lab/peer-*.json),--peer-file $(abspath $(peer)))
 
 .PHONY: run test bench lab lint schema lock
@@ -23,13 +21,6 @@ bench:     ## Print what Kabinet costs, as ratios measured in one run
 
 lab:       ## Run Kabinet beside its peers in the lab that lies in the folder LAB (docs/benchmarks.md)
 	KABINET_PYTHON=$(abspath $(VENV_PYTHON)) $(LAB)/run.sh $(PEERS) $(LAB_ARGUMENTS)
-
-bench:     ## The benchmarks, and the peers' lab in the folder LAB; each prints its figures and ratios
-	$(PYTHON) run.py --help > /dev/null
-	$(VENV_PYTHON) -m bench.orders_page
-	$(VENV_PYTHON) -m bench.set_prices
-	$(VENV_PYTHON) -m bench.price_drops
-	KABINET_PYTHON=$(abspath $(VENV_PYTHON)) $(LAB)/run.sh $(foreach peer,$(wildcard bench/lab/peer-*.json),--peer-file $(peer)) $(LAB_ARGUMENTS)
 
 lint:      ## Style
 	$(VENV_PYTHON) -m ruff check
