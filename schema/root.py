@@ -14,6 +14,7 @@ from schema.context import Context
 from schema.coupons import CouponsMutation
 from schema.edges import root
 from schema.favorites import FavoritesMutation, FavoritesSubscription
+from schema.inputs import build_inputs_fast
 from schema.messages import MessagesMutation, MessagesSubscription
 from schema.node import FINDERS, Node
 from schema.orders import OrdersMutation, OrdersQuery
@@ -72,6 +73,7 @@ def build_schema(*, demo: bool) -> strawberry.Schema:
         subscription=Subscription,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
+    build_inputs_fast(built)
     for field in built._schema.mutation_type.fields.values():  # type: ignore[union-attr]
         for argument in field.args.values():
             argument.description = argument.description or get_named_type(argument.type).description
