@@ -9,8 +9,8 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
-from models.database import UnitConnection
 from models.columns import dump_json, load_json
+from models.database import UnitConnection
 from models.instants import Instant
 from models.rows import insert_rows
 

@@ -15,8 +15,8 @@ from tortoise.indexes import Index
 from tortoise.models import Model
 
 from models.activity import dump_details, load_details
-from models.database import UnitConnection, any_of, fetch
 from models.columns import dump_json, load_json
+from models.database import UnitConnection, any_of, fetch
 from models.instants import Instant, as_instant, utc_now
 from models.rows import insert_rows
 

@@ -46,7 +46,7 @@ async def test_kills_in_the_middle_of_a_fan_out_lose_no_alert_and_repeat_none(di
             prices = [{"externalId": p.external_id, "amount": "40.00", "currency": "USD"} for p in products]
             await shop.put("setPrices", prices)
         for kill in range(kills):
-            with subprocess.Popen([sys.executable, "-c", WORKER, url], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."}) as worker:
+            with subprocess.Popen([sys.executable, "-c", WORKER, url], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."}) as worker:  # noqa: ASYNC220 - a kill needs no event loop
                 assert worker.stdout is not None and (await asyncio.to_thread(worker.stdout.readline)) == "ready\n"
                 await asyncio.sleep(0.01 + 0.013 * (kill % 8))
                 worker.send_signal(signal.SIGKILL)
