@@ -7,6 +7,7 @@ row`, read for a whole level together. What a field is stands in its metadata, w
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from operator import attrgetter
 from typing import Any
 
 import strawberry
@@ -78,9 +79,12 @@ def root(work: Callable[..., Awaitable[Any]], *, description: str, personal: boo
 def to_one(model: type[Model], *, key: str, description: str) -> Any:
     """The row of `model` whose id is in this row's `key`; null where that is null."""
 
+    key_of = attrgetter(key)
+
     async def read(rows: list[Any], context: Context) -> list[Any]:
-        found = await context.loads.by_id(model, [getattr(row, key) for row in rows])
-        return [found.get(getattr(row, key)) for row in rows]
+        keys = list(map(key_of, rows))
+        found = await context.loads.by_id(model, keys)
+        return list(map(found.get, keys))
 
     return edge(read, description=description)
 

@@ -21,7 +21,7 @@ from schema.context import Context, Loads
 from wire.compiler import compiled
 from wire.documents import Prepared
 from wire.plans import Level, Surprise, run
-from wire.selections import Fragments, NotPlannable, Selections, below, switch_names
+from wire.selections import MOST_FIELDS, Fragments, NotPlannable, Selections, below, switch_names
 
 MOST_OUTCOMES = 8
 
@@ -47,7 +47,7 @@ class Plans:
             return None
         found = self._outcomes.get(values)
         if found is None:
-            while len(self._outcomes) >= MOST_OUTCOMES:
+            while len(self._outcomes) >= MOST_OUTCOMES or sum(one.fields for one in self._outcomes.values()) > MOST_FIELDS:
                 del self._outcomes[next(iter(self._outcomes))]
             switches = dict(zip(self.switches, values, strict=True))
             found = self._outcomes[values] = Outcome(Selections(self.schema, self.fragments, switches))
@@ -60,6 +60,10 @@ class Outcome:
     def __init__(self, selections: Selections):
         self._selections = selections
         self._levels: dict[Place, Level | None] = {}
+
+    @property
+    def fields(self) -> int:
+        return self._selections.taken
 
     def level(self, kind: GraphQLObjectType, asked: list[SelectionSetNode]) -> Level | None:
         """The plan of `asked` on rows of type `kind`; None where it has none."""

@@ -20,26 +20,37 @@ from graphql import (
 Fragments = dict[str, FragmentDefinitionNode]
 
 
+MOST_FIELDS = 600
+"""How many fields the plans of one outcome may have: fragments make many of a short document, and each costs memory."""
+
+
 class NotPlannable(Exception):
     """A selection that stock execution must answer."""
 
 
 class Selections:
-    """The selections of one document, for one outcome of its switches: the variables of its @include and @skip."""
+    """The selections of one document, for one outcome of its switches: the variables of its @include and @skip.
+
+    `taken` is how many fields have been asked for so far.
+    """
 
     def __init__(self, schema: GraphQLSchema, fragments: Fragments, switches: dict[str, bool]):
         self.schema, self.fragments, self.switches = schema, fragments, switches
+        self.taken = 0
 
     def fields(self, kind: GraphQLObjectType, within: Iterable[SelectionSetNode]) -> dict[str, list[FieldNode]]:
         """The fields asked for of an object of `kind`, by response key, in the order of the answer.
 
         Raises:
-            NotPlannable: there is a directive that is neither @include nor @skip.
+            NotPlannable: there is a directive that is neither @include nor @skip, or more than MOST_FIELDS are taken.
         """
         found: dict[str, list[FieldNode]] = {}
         spread: set[str] = set()
         for selections in within:
             self._collect(kind, selections, found, spread)
+        self.taken += len(found)
+        if self.taken > MOST_FIELDS:
+            raise NotPlannable
         return found
 
     def _collect(

@@ -104,6 +104,7 @@ class Comparison:
         stack: list[tuple[GraphQLObjectType, Any, list]] = [(self.world.schema.query_type, data, [of.operation.selection_set])]  # type: ignore[list-item]
         while stack:
             kind, value, asked = stack.pop()
+            selections.taken = 0  # one object after the other
             for key, nodes in selections.fields(kind, asked).items():
                 name = nodes[0].name.value
                 if name == "__typename":

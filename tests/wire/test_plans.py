@@ -174,6 +174,13 @@ async def test_a_document_keeps_plans_for_few_outcomes_of_its_switches() -> None
     assert len(plans_of(SCHEMA, document)._outcomes) == MOST_OUTCOMES
 
 
+async def test_a_document_of_many_fields_has_no_plan_and_is_answered_all_the_same() -> None:
+    half = "... on BranchType { x: itself { ...%s } y: itself { ...%s } }"
+    text = "{ tree { ...F0 } } " + " ".join(f"fragment F{n} on BranchType {{ {half % (f'F{n + 1}', f'F{n + 1}')} }}" for n in range(8))
+    planned, _ = await both(text + " fragment F8 on BranchType { name shout count }")
+    assert planned.counts == {"stock": 1}
+
+
 async def test_comparing_finds_a_fault_planted_in_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "_leaf", lambda source, kind, name: f"({name} if {name} != 2 else 3)")
     with pytest.raises(AssertionError):
