@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,15 +12,7 @@ from tests.wire.small_service import served, small_service, sockets_app
 CLIENTS = Path(__file__).parent / "clients"
 
 
-@pytest.fixture(autouse=True)
-def clients() -> None:
-    """The npm clients; `python3 run.py test` installs them."""
-    if shutil.which("node") is None or not (CLIENTS / "node_modules").is_dir():
-        line = "npm ci has not been run in tests/wire/clients, or there is no Node"
-        if os.environ.get("KABINET_TEST_SERVICES") == "required":
-            pytest.fail(line)
-        pytest.skip(line)
-
+pytestmark = pytest.mark.usefixtures("clients")
 
 @pytest.fixture
 async def service():

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.resolvers.test_favorites import ADD
 from tests.shop import Buyer, Product, Shop
-from tests.wire.test_clients import Run, over_sse, over_ws, with_clients
+from tests.wire.test_clients import Run, over_sse, over_ws
 from tests.wire.test_websocket import Raw, client
 
 CHANGES = "subscription($of: ID!) { priceChanged(productId: $of) { oldPrice { amount } newPrice { amount } product { title } } }"
@@ -139,7 +139,7 @@ async def test_thousands_of_alerts_that_were_missed_are_read_at_the_readers_pace
         await raw.hear_nothing()
 
 
-@with_clients
+@pytest.mark.usefixtures("clients")
 @pytest.mark.parametrize("connect", [over_ws, over_sse])
 async def test_graphql_ws_and_graphql_sse_follow_the_shop(shop: Shop, connect: Callable[..., Awaitable[Run]]) -> None:
     product, buyer, port = await shop.product("50.00"), await shop.buyer(), port_of(shop)
