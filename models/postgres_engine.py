@@ -137,6 +137,10 @@ class PostgresUnit(TransactionWrapper):
     async def _acquire(self) -> None:
         self._connection = await self.engine.pool.acquire()
 
+    def commit_at_once(self) -> bool:
+        """Never: the server must be waited for."""
+        return False
+
     async def commit(self) -> None:
         """Raises:
         RuntimeError: a statement had failed and its error was swallowed; nothing was written.

@@ -7,12 +7,14 @@ from models.database import UnitConnection
 
 
 async def insert_rows(connection: UnitConnection, table: str, columns: str, types: str, rows: Sequence[tuple]) -> None:
-    """Insert rows by one statement, whose text is the same for any number of rows.
+    """Insert rows by one statement, whose text is the same for any number of rows above one.
 
     `columns` are separated by commas; `types`, by spaces, are PostgreSQL's names of their types, in the same order.
     """
     if connection.capabilities.dialect == "sqlite":
         await connection.execute_each(insert_one(table, columns), rows)
+    elif len(rows) == 1:  # cheaper than arrays of one
+        await connection.execute_rows(insert_one(table, columns), rows[0])
     elif rows:
         by_column = [list(column) for column in zip(*rows, strict=True)]
         await connection.execute_rows(insert_arrays(table, columns, types), by_column)

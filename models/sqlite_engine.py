@@ -279,13 +279,23 @@ class SqliteUnit(SqliteTransactionWrapper):
             await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)
         raise overloaded()
 
+    def commit_at_once(self) -> bool:
+        """Commit on the event loop, if the disk has been quick of late; False: nothing was done, `commit` is due."""
+        self._require_open()
+        if self.engine.commit_seconds >= SLOW_COMMIT_SECONDS:
+            return False
+        began = time.perf_counter()
+        self.raw.execute("COMMIT")
+        self._committed(began)
+        return True
+
     async def commit(self) -> None:
         self._require_open()
         began = time.perf_counter()
-        if self.engine.commit_seconds < SLOW_COMMIT_SECONDS:
-            self.raw.execute("COMMIT")
-        else:
-            await self.thread.commit()
+        await self.thread.commit()
+        self._committed(began)
+
+    def _committed(self, began: float) -> None:
         self.engine.commit_seconds += (time.perf_counter() - began - self.engine.commit_seconds) / 8
         self._release()
 

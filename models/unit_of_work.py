@@ -204,7 +204,8 @@ async def _attempt(work: Work, body: Any, args: tuple, kwargs: dict, deadline: f
             await connection.begin()
             result = await body(work, *args, **kwargs)
             await work.finish()
-        await uninterrupted(connection.commit())
+        if not connection.commit_at_once():
+            await uninterrupted(connection.commit())
         return result
     except BaseException as error:
         await uninterrupted(_abandoned(connection))
