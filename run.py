@@ -39,7 +39,7 @@ def main(arguments):
     build_page()
     if testing:
         install_test_clients()
-        become(["-m", "pytest", *arguments[1:]], with_node(dict(os.environ)))
+        become(["-m", "pytest", *together(arguments[1:]), *arguments[1:]], with_node(dict(os.environ)))
     become(["server.py", *(arguments or ["serve"])], {"KABINET_MODE": "demo", **os.environ})
 
 
@@ -55,6 +55,15 @@ def become(arguments, environment):
 def python():
     """The Python inside the environment."""
     return VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
+
+
+def together(arguments):
+    """What has pytest run all tests in four processes, each file in one: they wait more than they work.
+
+    Not where some tests are named: starting the processes takes longer than running a few.
+    """
+    named = any(not argument.startswith("-") for argument in arguments)
+    return [] if named else ["-n", "4", "--dist", "loadfile"]
 
 
 def make_environment(lock):
