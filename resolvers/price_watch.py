@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from auth.viewer import Viewer
 from delivery.bus import Bus
 from models.catalog import PricePoint, Product
-from models.database import fetch, for_update
-from models.favorites import Favorite, FanOut, PriceDrop
 from models.clock import now
+from models.database import fetch, for_update
+from models.favorites import FanOut, Favorite, PriceDrop
 from models.pages import Edge, Key, Keyset, Page, Window, page
 from models.price_watch import Watch, after_point
 from models.reads import reads
