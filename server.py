@@ -30,7 +30,7 @@ from schema.root import build_schema
 from settings import Settings, WrongSetting, read_settings
 from wire import graphiql, health, http, websocket
 from wire.http_protocol import HttpProtocol
-from wire.service import Service
+from wire.process import Service
 from wire.socket_protocol import SocketProtocol
 from wire.sockets import open_sockets
 

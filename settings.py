@@ -58,7 +58,6 @@ class Settings(BaseSettings):
     max_running: int = Field(200, ge=1, description="Requests worked on at once; more are answered OVERLOADED")
     session_idle_days: int = Field(14, ge=1, description="A session ends after so many days without use")
     session_days: int = Field(30, ge=1, description="A session ends after so many days")
-    price_drop_cap_per_day: int = Field(50, ge=1, description="Alerts of one buyer a day before mail becomes a digest")
     bus_poll_seconds: float = Field(5.0, gt=0, description="How often the tables are looked at when the bus may be silent")
     drain_seconds: float = Field(25.0, ge=0, description="How long requests in work may finish after SIGTERM")
     allow_unsafe: bool = Field(False, description="Start although SQLite's synchronous is below FULL")

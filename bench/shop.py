@@ -19,7 +19,7 @@ from models.reads import reads
 from models.sessions import SCOPES
 from server import running
 from settings import Settings, read_settings
-from wire.service import Service
+from wire.process import Service
 
 CURRENCY = "USD"
 

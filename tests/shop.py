@@ -21,7 +21,7 @@ from resolvers.worker import until_idle
 from server import application, running
 from tests.databases import migrated_url, settings_for
 from wire.http_protocol import HttpProtocol
-from wire.service import Service
+from wire.process import Service
 from wire.socket_protocol import SocketProtocol
 
 PASSWORD = "correct horse battery"

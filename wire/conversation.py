@@ -24,7 +24,7 @@ from wire.streams import Stream
 from wire.transport_messages import BadMessage, Subscribe, bearer_of, checked, error_frame, frame, pong
 
 if TYPE_CHECKING:
-    from wire.service import Service
+    from wire.process import Service
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 5.0

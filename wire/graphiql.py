@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from settings import Mode
-from wire.service import Service
+from wire.process import Service
 
 STATIC = Path(__file__).parent / "graphiql_page" / "static"
 ENTRY = "src/main.jsx"

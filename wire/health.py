@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from models.readiness import require_writable
 from models.refusals import Failure
-from wire.service import Service
+from wire.process import Service
 
 KNOWN_SECONDS = 1.0
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

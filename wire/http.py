@@ -28,7 +28,7 @@ from wire.handshake import cookie_name, device_cookie_name
 from wire.hosts import Hosts, Proxies
 from wire.negotiation import JSON, Accepted, accepted, is_json
 from wire.origins import origin_allowed
-from wire.service import Service
+from wire.process import Service
 
 Headers = list[tuple[bytes, bytes]]
 

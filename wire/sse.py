@@ -21,7 +21,7 @@ from wire.sockets import Session, TooMany
 from wire.transport_messages import errors_of
 
 if TYPE_CHECKING:
-    from wire.service import Service
+    from wire.process import Service
 
 HEARTBEAT_SECONDS = 15.0
 STALL_SECONDS = 30.0  # a client that reads nothing for so long is let go

@@ -15,7 +15,7 @@ from auth.credentials import Credentials
 from wire.documents import Prepared
 
 if TYPE_CHECKING:
-    from wire.service import Service
+    from wire.process import Service
 
 SENDS_A_TURN = 250
 

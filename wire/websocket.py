@@ -13,7 +13,7 @@ from wire.hosts import Hosts, Proxies
 from wire.sockets import TooMany
 
 if TYPE_CHECKING:
-    from wire.service import Service
+    from wire.process import Service
 
 
 def routes(service: "Service") -> list[BaseRoute]:
