@@ -1,6 +1,6 @@
 PYTHON ?= python3
 VENV_PYTHON = .venv/bin/python
-BENCHMARKS = orders_page set_prices price_drops
+BENCHMARKS = orders_page set_prices price_drops sign_ins
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-header pyproject.toml
 
 LAB ?= ../shared/lab
@@ -22,8 +22,9 @@ bench:     ## Print what Kabinet costs, as ratios measured in one run
 lab:       ## Run Kabinet beside its peers in the lab that lies in the folder LAB (docs/benchmarks.md)
 	KABINET_PYTHON=$(abspath $(VENV_PYTHON)) $(LAB)/run.sh $(PEERS) $(LAB_ARGUMENTS)
 
-lint:      ## Style
+lint:      ## Style and types
 	$(VENV_PYTHON) -m ruff check
+	$(VENV_PYTHON) -m mypy
 
 schema:    ## Print the contract into docs
 	@KABINET_MODE=development $(PYTHON) run.py schema --output docs/schema.graphql

@@ -1,6 +1,6 @@
 """Start Kabinet, or run its tests, on a machine that has Python 3.11 and nothing else.
 
-    python3 run.py                    set up, fill the demo world if it is empty, serve it
+    python3 run.py                    set up, fill the demo world if it is empty, serve it beside its identity providers
     python3 run.py test [ARGUMENTS]   set up for development and run everything; arguments go to pytest
     python3 run.py COMMAND ...        set up and run a command of server.py (`python3 run.py --help` lists them)
 
@@ -40,7 +40,23 @@ def main(arguments):
     if testing:
         install_test_clients()
         become(["-m", "pytest", *together(arguments[1:]), *arguments[1:]], with_node(dict(os.environ)))
-    become(["server.py", *(arguments or ["serve"])], {"KABINET_MODE": "demo", **os.environ})
+    environment = {"KABINET_MODE": "demo", **os.environ}
+    if arguments[:1] in ([], ["serve"]) and environment["KABINET_MODE"] == "demo" and environment.get("KABINET_DEMO_IDP_URL", "on"):
+        start_identity_providers(environment)
+    become(["server.py", *(arguments or ["serve"])], environment)
+
+
+def start_identity_providers(environment):
+    """Start the demo's identity providers beside the server.
+
+    Whatever becomes of the server, they end with it: they read a pipe whose other end this process keeps open, also as
+    the server that it turns into.
+    """
+    theirs, ours = os.pipe()
+    os.set_inheritable(ours, True)
+    command = [str(python()), "server.py", "demo-idp", "--until-eof"]
+    subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=environment)
+    os.close(theirs)
 
 
 def become(arguments, environment):
@@ -60,10 +76,11 @@ def python():
 def together(arguments):
     """What has pytest run all tests in four processes, each file in one: they wait more than they work.
 
-    Not where some tests are named: starting the processes takes longer than running a few.
+    In the order of the files: by itself it would begin with those that hold many tests, and wait in the end for those that hold
+    few long ones. Not where some tests are named: starting the processes takes longer than running a few.
     """
     named = any(not argument.startswith("-") for argument in arguments)
-    return [] if named else ["-n", "4", "--dist", "loadfile"]
+    return [] if named else ["-n", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def make_environment(lock):

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from auth.viewer import Viewer
 from models.database import fetch
 from models.instants import as_instant, utc_now
-from models.sessions import LIVE_SESSIONS, is_live
+from models.sessions import LIVE_SESSIONS, UNREMEMBERED_LASTS, is_live
 from models.unit_of_work import Work, unit_of_work
 from settings import Settings
+
+ACCESS_PREFIX, REFRESH_PREFIX = "kat_", "krt_"
 
 
 def new_token(prefix: str = "") -> str:
@@ -17,23 +19,46 @@ def new_token(prefix: str = "") -> str:
     return prefix + secrets.token_urlsafe(32)
 
 
+def new_refresh_token() -> str:
+    """The first refresh token of a new family: 128 random bits that all of the family begin with, and 256 of its own."""
+    return f"{REFRESH_PREFIX}{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(32)}"
+
+
 def token_hash(token: str) -> str:
     """What is kept of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def family_hash(refresh_token: str) -> str:
+    """What is kept of the beginning that all refresh tokens of a family have."""
+    return token_hash(refresh_token.partition(".")[0])
+
+
 @unit_of_work
-async def open_session(work: Work, viewer: Viewer, account_id: int, settings: Settings) -> str:
-    """A new session of the account; its token, told once. Beyond 50 live sessions the oldest end."""
-    token, at = new_token(), utc_now()
-    await work.execute(
-        "INSERT INTO session (account_id, token_hash, created_at, used_at, ends_at, address, agent) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+async def open_session(work: Work, viewer: Viewer, account_id: int, settings: Settings, *, remember: bool = True) -> str:
+    """A new session of the account; its token, told once. Without `remember` it lasts 24 hours at most."""
+    token = new_token()
+    await insert_session(work, viewer, account_id, settings, token, None, remember)
+    return token
+
+
+async def insert_session(
+    work: Work, viewer: Viewer, account_id: int, settings: Settings, token: str, access_until: datetime | None, remember: bool
+) -> int:
+    """The row of a session that begins now; its id. Beyond 50 live sessions the oldest end."""
+    at = utc_now()
+    ends_at = at + (timedelta(days=settings.session_days) if remember else UNREMEMBERED_LASTS)
+    ((session_id,),) = await work.fetch(
+        "INSERT INTO session (account_id, token_hash, created_at, used_at, proved_at, ends_at, access_until, remembered, address, agent) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id",
         account_id,
         token_hash(token),
         at,
         at,
-        at + timedelta(days=settings.session_days),
+        at,
+        ends_at,
+        access_until,
+        remember,
         viewer.address[:45],
         viewer.agent[:200],
     )
@@ -44,10 +69,31 @@ async def open_session(work: Work, viewer: Viewer, account_id: int, settings: Se
         account_id,
         at,
     )
-    for (session_id,) in ended:
-        work.announce(f"session:{session_id}")
+    for (ended_id,) in ended:
+        work.announce(f"session:{ended_id}")
     work.record(viewer, "signed_in", "account", account_id)
-    return token
+    return session_id
+
+
+async def rotate(work: Work, viewer: Viewer) -> str:
+    """A new token for the viewer's session, which goes on with its sockets; the old one is dead with the commit.
+
+    Call it where how an account is signed in to changes: the password, a way of signing in, a second factor. For an app it
+    is a refresh token, the first of a new family: its access token, and whatever refresh token anybody has, are dead too.
+    """
+    token = new_token()
+    # The column itself: SQLite 3.40 answers RETURNING access_until IS NOT NULL with 1 for a null here.
+    found = await work.fetch("UPDATE session SET token_hash = $1 WHERE id = $2 RETURNING access_until", token_hash(token), viewer.session_id)
+    if not found or found[0][0] is None:
+        return token
+    refresh_token = new_refresh_token()  # the token above is told to nobody
+    await work.execute(
+        "UPDATE refresh_token SET family_hash = $1, token_hash = $2, previous_hash = NULL WHERE session_id = $3",
+        family_hash(refresh_token),
+        token_hash(refresh_token),
+        viewer.session_id,
+    )
+    return refresh_token
 
 
 @unit_of_work
@@ -70,13 +116,31 @@ async def end_session(work: Work, viewer: Viewer) -> None:
     work.announce(f"session:{viewer.session_id}")
 
 
+async def end_other_sessions(work: Work, account_id: int, kept_session_id: int | None) -> int:
+    """Revoke the account's sessions but the kept one, or all; their sockets close. How many it were.
+
+    Sign-ins that wait for the second factor end as well.
+    """
+    await work.execute("DELETE FROM second_factor_challenge WHERE account_id = $1", account_id)
+    ended = await work.fetch(
+        "UPDATE session SET revoked_at = $1 WHERE account_id = $2 AND id <> $3 AND revoked_at IS NULL AND ends_at > $4 RETURNING id",
+        (at := utc_now()),
+        account_id,
+        kept_session_id or 0,
+        at,
+    )
+    work.announce(*(f"session:{session_id}" for (session_id,) in ended))
+    return len(ended)
+
+
 async def is_session_live(session_id: int, settings: Settings) -> bool:
     """Whether a session still counts, as the database has it now."""
     found = await fetch("SELECT used_at, ends_at, revoked_at FROM session WHERE id = $1", session_id)
-    return bool(found) and _live(found[0][0], found[0][1], found[0][2], utc_now(), settings)
+    return bool(found) and live(found[0][0], found[0][1], found[0][2], utc_now(), settings)
 
 
-def _live(used: object, ends: object, revoked: object, at: datetime, settings: Settings) -> bool:
+def live(used: object, ends: object, revoked: object, at: datetime, settings: Settings) -> bool:
+    """Whether a session counts at `at`, by its columns as the database gives them."""
     used_at, ends_at = as_instant(used), as_instant(ends)  # type: ignore[arg-type]
     assert used_at is not None and ends_at is not None
     return is_live(used_at, ends_at, as_instant(revoked), at, timedelta(days=settings.session_idle_days))  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 import httpx2
+from pydantic import SecretStr
 from tqdm import tqdm
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -61,7 +62,8 @@ def main(database: str | None, buyers: int, drops: int, port: int) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """Those settings that are not the defaults, as the server reads them."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    return {"PATH": "/usr/bin:/bin"} | {f"KABINET_{name.upper()}": str(getattr(value, "value", value)) for name, value in given.items()}
+    told = {name: value.get_secret_value() if isinstance(value, SecretStr) else getattr(value, "value", value) for name, value in given.items()}
+    return {"PATH": "/usr/bin:/bin"} | {f"KABINET_{name.upper()}": ",".join(value) if isinstance(value, tuple) else str(value) for name, value in told.items()}
 
 
 async def fill(settings: Settings, buyers: int) -> None:

@@ -45,7 +45,7 @@ async def open_shop(url: str | None, **given: Any) -> AsyncIterator[Service]:
 def shop_settings(url: str | None, folder: str, **given: Any) -> Settings:
     return read_settings(
         database_url=url or f"sqlite:///{Path(folder, 'bench.db')}",
-        **{"mode": "production", "worker": False, "cost_per_second": 10**9, "cost_burst": 10**9, **given},
+        **{"mode": "production", "secret_key": "a key of benchmarks, 32 bytes or more", "worker": False, "cost_per_second": 10**9, "cost_burst": 10**9, **given},
     )
 
 
@@ -86,9 +86,9 @@ async def fill_buyers(buyers: int) -> None:
     await insert("account_event_counter", "account_id, last", "bigint bigint", [(n, 0) for n in ids])
     await insert(
         "session",
-        "account_id, token_hash, created_at, used_at, ends_at, address, agent",
-        "bigint text timestamptz timestamptz timestamptz text text",
-        [(n, token_hash(f"bench-{n}"), at, at, at + timedelta(days=1), "127.0.0.1", "bench") for n in ids],
+        "account_id, token_hash, created_at, used_at, proved_at, ends_at, remembered, address, agent",
+        "bigint text timestamptz timestamptz timestamptz timestamptz bool text text",
+        [(n, token_hash(f"bench-{n}"), at, at, at, at + timedelta(days=1), True, "127.0.0.1", "bench") for n in ids],
     )
 
 

@@ -32,7 +32,8 @@ def write_logs(readable: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for noisy in ("tortoise", "asyncio", "websockets", "uvicorn"):
+    # httpx2 tells addresses with the tokens in them, Authlib the secrets of a sign-in.
+    for noisy in ("tortoise", "asyncio", "websockets", "uvicorn", "httpx2", "httpcore2", "authlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

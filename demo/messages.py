@@ -26,14 +26,14 @@ def messages(buyer: str, now: datetime) -> list[GivenMessage]:
     stores = {tale.name: orders.store_of(buyer, tale) for tale in orders.TALES}
     return [
         GivenMessage(
-            f"demo-message-{buyer}-{tale}-{place}", buyer, stores[tale], said[language],
-            order_external_id=orders.external_id(buyer, tale), sent_at=now - timedelta(days=said[2]),
+            f"demo-message-{buyer}-{tale}-{place}", buyer, stores[tale], (ru, en)[language],
+            order_external_id=orders.external_id(buyer, tale), sent_at=now - timedelta(days=days),
         )
         for tale, all_said in ABOUT_ORDERS.items()
-        for place, said in enumerate(all_said)
+        for place, (ru, en, days) in enumerate(all_said)
     ] + [
         GivenMessage(
-            f"demo-promotion-{buyer}-{store}", buyer, store, said[language], kind=ConversationKind.PROMOTION, sent_at=now - timedelta(days=days)
+            f"demo-promotion-{buyer}-{store}", buyer, store, (ru, en)[language], kind=ConversationKind.PROMOTION, sent_at=now - timedelta(days=days)
         )
-        for store, *said, days in PROMOTIONS
+        for store, ru, en, days in PROMOTIONS
     ]  # fmt: skip

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 
 from resolvers.catalog import GivenProduct, GivenStore
 from resolvers.prices import GivenPrice
@@ -61,7 +62,8 @@ def products(now: datetime) -> list[GivenProduct]:
     ]
 
 
-def history(number: int) -> list[Decimal]:
+@cache
+def history(number: int) -> tuple[Decimal, ...]:
     """What a product has cost, a step of nine days each, for a year: seasons, sales and a slow rise."""
     dice = random.Random(f"prices of {number}")
     base = THINGS[number % 10][2] * RATE[currency_of(number)] * (0.8 + 0.5 * dice.random())
@@ -70,7 +72,7 @@ def history(number: int) -> list[Decimal]:
         sale = 0.75 if dice.random() < 0.12 else 1.0
         drift = 1 + step * 0.002 + dice.uniform(-0.06, 0.06)
         prices.append(Decimal(max(1, round(base * drift * sale))).quantize(Decimal("0.01")) - Decimal("0.01"))
-    return prices
+    return tuple(prices)
 
 
 def prices(now: datetime) -> Iterator[list[GivenPrice]]:

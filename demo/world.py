@@ -12,7 +12,9 @@ from auth.viewer import Viewer
 from demo import coupons, messages, orders, products
 from models.clock import now
 from models.database import fetch
+from models.refusals import ErrorCode, Failure
 from models.sessions import SCOPES
+from models.unit_of_work import Work, unit_of_work
 from resolvers import accounts, catalog, favorites, prices
 from resolvers.bulk import RowResult
 from resolvers.coupon_offers import issue_coupons, put_coupon_offers
@@ -34,6 +36,8 @@ BUYERS = (
 )
 FAVORITES = {"anna": range(0, 60, 3), "boris": range(1, 30, 4), "vera": range(2, 200, 11)}
 
+FILL_SECONDS = 300.0
+
 Progress = Callable[[int], object]
 
 
@@ -47,16 +51,39 @@ def buyers() -> list[dict[str, str]]:
 
 
 async def fill_if_empty(settings: Settings, progress: Progress) -> bool:
-    """Fill the open database, if it has no buyers yet; whether it did. `progress` is told how many rows were written."""
-    if await fetch("SELECT 1 FROM account LIMIT 1"):
+    """Fill the open database, if it has no buyers yet; whether it did. `progress` is told how many rows were written.
+
+    A fill that is killed leaves nothing behind, so that the next start fills anew; what its price points still have to
+    say by then is the worker's.
+    """
+    filled = False
+    while not await has_buyers():
+        try:
+            filled = await _fill(settings, progress)
+        except Failure as failure:  # another process is filling it, and takes longer than one waits for a lock
+            if failure.code is not ErrorCode.OVERLOADED:
+                raise
+    if filled:
+        await until_idle(JOBS)
+    return filled
+
+
+async def has_buyers() -> bool:
+    return bool(await fetch("SELECT 1 FROM account LIMIT 1"))
+
+
+@unit_of_work(seconds=FILL_SECONDS)
+async def _fill(work: Work, settings: Settings, progress: Progress) -> bool:
+    """All of the world in one unit, which the calls of the staff half join; False: another process was quicker."""
+    await create_token("demo", SCOPES, STAFF_TOKEN)  # of two processes that fill, the second waits here for the first
+    if await has_buyers():
         return False
-    await create_token("demo", SCOPES, STAFF_TOKEN)
     at = await now()
     ((staff_id,),) = await fetch("SELECT id FROM staff_token WHERE name = $1", "demo")
     viewer = Viewer(now=at, staff_id=staff_id, scopes=frozenset(SCOPES))
 
-    async def put(work: Awaitable[list[RowResult]]) -> None:
-        results = await work
+    async def put(call: Awaitable[list[RowResult]]) -> None:
+        results = await call
         refused = [result for result in results if result.refusal is not None]
         if refused:
             first = refused[0]
@@ -64,13 +91,13 @@ async def fill_if_empty(settings: Settings, progress: Progress) -> bool:
         progress(len(results))
 
     passwords = Passwords(settings)
-    await put(accounts.put_accounts(viewer, passwords, given_accounts(), demo=True))
+    await put(accounts.put_accounts(viewer, settings, passwords, given_accounts()))
     passwords.close()
     await put(catalog.put_stores(viewer, products.stores()))
     await put(catalog.put_products(viewer, products.products(at)))
     await put(favorites.put_favorites(viewer, given_favorites(at)))
-    for call in products.prices(at):
-        await put(prices.set_prices(viewer, call))
+    for rows in products.prices(at):
+        await put(prices.set_prices(viewer, rows))
     for name, *_ in BUYERS:
         used = coupons.used_in(name)
         await put(put_coupon_offers(viewer, coupons.offers(name)))
@@ -80,7 +107,6 @@ async def fill_if_empty(settings: Settings, progress: Progress) -> bool:
         await put(add_tracking_events(viewer, list(orders.scans(name, at))))
         await put(put_orders(viewer, orders.completions(name, at, used)))
         await put(send_seller_messages(viewer, messages.messages(name, at)))
-    await until_idle(JOBS)
     return True
 
 

@@ -1,6 +1,7 @@
 """Accounts: the buyers, and the ways by which each signs in."""
 
 import enum
+import re
 
 from tortoise import fields
 from tortoise.indexes import Index
@@ -8,14 +9,45 @@ from tortoise.models import Model
 
 from models.instants import Instant
 
+_REGION = re.compile(r"^[A-Z]{2}$")
+
 
 class IdentityKind(enum.StrEnum):
     EMAIL = "EMAIL"
     PHONE = "PHONE"
+    VK = "VK"
+    OK = "OK"
+    GOOGLE = "GOOGLE"
+    MAILRU = "MAILRU"
+    PASSKEY = "PASSKEY"
+
+
+class Level(enum.StrEnum):
+    """How far an account is trusted; what may be done at each is told by `models.standing`."""
+
+    GOOD = "GOOD"
+    WARNED = "WARNED"
+    RESTRICTED = "RESTRICTED"
+    BLOCKED = "BLOCKED"
+    CLOSED = "CLOSED"
+
+
+class StandingReason(enum.StrEnum):
+    MULTI_ACCOUNT = "MULTI_ACCOUNT"
+    DISPUTE_ABUSE = "DISPUTE_ABUSE"
+    COUPON_ABUSE = "COUPON_ABUSE"
+    PAYMENT_FRAUD = "PAYMENT_FRAUD"
+    SECURITY = "SECURITY"
+    RULES = "RULES"
+    LEGAL = "LEGAL"
 
 
 class Account(Model):
-    """A buyer. `external_id` is the platform's; `region` an ISO 3166 code, `currency` ISO 4217."""
+    """A buyer. `external_id` is the platform's; `region` an ISO 3166 code, `currency` ISO 4217.
+
+    What begins with `standing` repeats the newest row of `standing_change`, so that who asks and what they may do is known
+    by one statement. At `standing_until` (the domain's) the level is GOOD again by itself.
+    """
 
     id = fields.BigIntField(primary_key=True)
     external_id = fields.CharField(120, null=True, unique=True)
@@ -25,6 +57,11 @@ class Account(Model):
     language = fields.CharField(8)
     region = fields.CharField(2)
     currency = fields.CharField(3)
+    standing_level = fields.CharEnumField(Level, max_length=10, db_default=Level.GOOD.value)
+    standing_reason = fields.CharEnumField(StandingReason, max_length=20, null=True)
+    standing_text = fields.TextField(null=True)
+    standing_since = Instant(null=True)
+    standing_until = Instant(null=True)
     created_at = Instant()
 
     class Meta:
@@ -32,7 +69,7 @@ class Account(Model):
 
 
 class Identity(Model):
-    """One way of signing in; `subject` is the folded address, the E.164 number or the provider's own key."""
+    """One way of signing in. `subject`: the folded address, the E.164 number, the provider's own key, a passkey id's hash."""
 
     id = fields.BigIntField(primary_key=True)
     account: fields.ForeignKeyRelation[Account] = fields.ForeignKeyField("models.Account", on_delete=fields.RESTRICT)
@@ -64,3 +101,13 @@ class Password(Model):
 def fold_email(address: str) -> str:
     """The form of an address that is compared: trimmed, case-folded."""
     return address.strip().casefold()
+
+
+def as_proved(subject: str, email: str | None) -> str:
+    """Where mail to a proved address (an identity's subject) goes: as its owner wrote it, where that is the account's `email`."""
+    return email if email and fold_email(email) == subject else subject
+
+
+def is_region(text: str) -> bool:
+    """Whether this is written as an ISO 3166 code is."""
+    return _REGION.fullmatch(text) is not None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
 import orjson
@@ -24,7 +25,7 @@ def load_details(value: str | bytes) -> Any:
 
 
 class Activity(Model):
-    """One thing that was done; rows are only added. `at` is the domain's instant."""
+    """One thing that was done; rows are only added, and lose their details when their buyer is erased. `at` is the domain's instant."""
 
     id = fields.BigIntField(primary_key=True)
     at = Instant()
@@ -70,6 +71,19 @@ def actor_of(entry: Entry) -> tuple[str, int | None]:
 
 
 COLUMNS = "at, actor_kind, actor_id, verb, subject_kind, subject_id, details"
+
+
+@cache
+def with_entries(sql: str, parameters: int) -> str:
+    """PostgreSQL: a write with RETURNING, and by the same statement an entry for each row, whose `id` is its subject.
+
+    The entry's instant, kind and id of the actor, verb and kind of subject follow the statement's own `parameters`.
+    """
+    places = [f"${parameters + n}::{kind}" for n, kind in enumerate("timestamptz text bigint text text".split(), 1)]
+    return (
+        f"WITH written AS ({sql}), recorded AS (INSERT INTO activity ({COLUMNS}) "
+        f"SELECT {', '.join(places)}, id, '{{}}' FROM written) SELECT * FROM written"
+    )
 
 
 async def write_entries(connection: UnitConnection, entries: list[Entry], now: datetime) -> None:

@@ -1,5 +1,7 @@
 """The catalogue: stores, products, and what each product has cost."""
 
+from typing import Any
+
 from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
@@ -28,7 +30,7 @@ class Product(Model):
     external_id = fields.CharField(120, unique=True)
     store: fields.ForeignKeyRelation[Store] = fields.ForeignKeyField("models.Store", on_delete=fields.RESTRICT)
     store_id: int
-    titles = fields.JSONField(encoder=dump_json, decoder=load_json)
+    titles: Any = fields.JSONField(encoder=dump_json, decoder=load_json)
     title_folded = fields.TextField()
     available = fields.BooleanField()
     currency = fields.CharField(3)

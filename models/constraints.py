@@ -17,6 +17,14 @@ END $$;
 """
 
 
+class Statements(RunPython):
+    """Runs its statements without a look at the models, of which Tortoise would make a copy for it."""
+
+    async def database_forward(self, app_label: str, old_state: Any, new_state: Any, state_editor: Any = None) -> None:
+        if state_editor is not None:
+            await self.code(None, state_editor)
+
+
 def statements(*, sqlite: Sequence[str], postgres: Sequence[str]) -> RunPython:
     """Run these statements, one list for each database."""
 
@@ -24,7 +32,7 @@ def statements(*, sqlite: Sequence[str], postgres: Sequence[str]) -> RunPython:
         for statement in postgres if editor.DIALECT == "postgres" else sqlite:
             await editor.client.execute_script(statement)
 
-    return RunPython(run)
+    return Statements(run)
 
 
 def index(name: str, table: str, columns: str, where: str | None = None, *, unique: bool = False) -> RunPython:

@@ -165,5 +165,10 @@ async def fetch(sql: str, *params: Any) -> Sequence[Any]:
 
 
 def for_update() -> str:
-    """The end of a SELECT that locks its rows until the unit ends; SQLite has one writer anyway."""
-    return " FOR UPDATE" if opened().dialect == "postgres" else ""
+    """The end of a SELECT that locks its rows until the unit ends, as an UPDATE does; SQLite has one writer anyway."""
+    return " FOR NO KEY UPDATE" if opened().dialect == "postgres" else ""
+
+
+def for_share() -> str:
+    """The end of a SELECT whose rows nobody else changes until the unit ends; SQLite has one writer anyway."""
+    return " FOR SHARE" if opened().dialect == "postgres" else ""

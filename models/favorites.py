@@ -50,7 +50,7 @@ class Favorite(Model):
 
 
 class PriceDrop(Model):
-    """One alert that one favourite raised, kept for good. `number` is its event's, per account without a gap among
+    """One alert that one favourite raised, kept as long as the account. `number` is its event's, per account without a gap among
     events; the cursor of lists and of the subscription."""
 
     id = fields.BigIntField(primary_key=True)

@@ -53,7 +53,7 @@ class Conversation(Model):
 
 
 class Message(Model):
-    """One message; never rewritten. `external_id` is the platform's, null for what the buyer wrote here. `read_at` is
+    """One message; never rewritten, but for an erasure of its buyer. `external_id` is the platform's, null for what the buyer wrote here. `read_at` is
     when the buyer read it: what is unread is counted from here and nowhere else. `account` is the conversation's."""
 
     id = fields.BigIntField(primary_key=True)

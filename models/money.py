@@ -44,10 +44,6 @@ class Money(NamedTuple):
         whole, part = divmod(units, 10**digits)
         return f"{sign}{whole}.{part:0{digits}d}"
 
-    def percent_of(self, percent: int) -> int:
-        """`percent` of the amount in minor units, rounded down."""
-        return self.minor * percent // 100
-
 
 def currency_code(text: str, field: str = "currency") -> str:
     """`text`, if it is an ISO 4217 code.

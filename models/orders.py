@@ -97,7 +97,7 @@ class Order(Model):
 
     class Meta:
         table = "orders"
-        indexes = (Index(fields=("account_id", "placed_at", "id")), Index(fields=("store_id",)))
+        indexes = (Index(fields=("account_id", "placed_at", "id")), Index(fields=("store_id",)), Index(fields=("number_folded",)))
 
 
 class OrderItem(Model):

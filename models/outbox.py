@@ -96,6 +96,11 @@ async def lease(connection: UnitConnection, kinds: Iterable[str], until: datetim
     ]
 
 
+async def is_leased(message: Message) -> bool:
+    """Whether the message is still to leave, and no other worker has taken it over."""
+    return bool(await fetch("SELECT 1 FROM outbox WHERE id = $1 AND attempts = $2 AND due_at IS NOT NULL", message.id, message.attempts))
+
+
 async def mark_sent(connection: UnitConnection, message: Message) -> bool:
     """The message has left. False: the lease ran out, and another worker has the message."""
     return await _settle(connection, message, "sent_at = $3, due_at = NULL, payload = '{}', last_error = NULL", utc_now())

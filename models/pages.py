@@ -3,6 +3,7 @@
 A cursor says what list it is of and where in it: the values of the keys of one row.
 """
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
@@ -122,21 +123,43 @@ class PageInfo:
         return self.edges[-1].cursor if self.edges else None
 
 
-@dataclass(slots=True)
 class Page:
-    """Rows of a list with their cursors; `count` reads how many the whole list has."""
+    """Rows of a list with their cursors, there once the page is loaded; `count` reads how many the whole list has."""
+
+    __slots__ = ("_loading", "_read", "count", "edges", "page_info")
 
     edges: list[Edge]
     page_info: PageInfo
-    count: Callable[[], Awaitable[int]]
+
+    def __init__(self, read: Callable[[], Awaitable[tuple[list[Edge], PageInfo]]], count: Callable[[], Awaitable[int]]):
+        self._read, self._loading, self.count = read, asyncio.Lock(), count
+
+    async def load(self) -> "Page":
+        """Read `edges` and `page_info`, unless that was done before."""
+        async with self._loading:
+            if not hasattr(self, "edges"):
+                self.edges, self.page_info = await self._read()
+        return self
 
 
-async def page(source: Reads, condition: str, params: list[Any], keyset: Keyset, window: Window) -> Page:
-    """One page of the rows for which `condition` holds: one statement."""
+async def page(
+    source: Reads,
+    condition: str,
+    params: list[Any],
+    keyset: Keyset,
+    window: Window,
+    edge: Callable[[Keyset, Any], Edge] = Edge,
+) -> Page:
+    """One page of the rows for which `condition` holds: one statement, once it is loaded. `edge` makes an edge of a row.
+
+    Raises:
+        BadUserInput: a size out of bounds, or a wrong cursor.
+    """
     wanted, asked, sorting = _asked(keyset, window, params)
-    where = f"({condition}){asked}"
-    found = await source.where(f"{where} ORDER BY {sorting} LIMIT {wanted + 1}", *params, *_bounds(keyset, window))
-    return page_of(source, condition, params, keyset, window, found)
+    bounds = _bounds(keyset, window)
+
+    text = f"({condition}){asked} ORDER BY {sorting} LIMIT {wanted + 1}"
+    return page_of(source, condition, params, keyset, window, partial(source.where, text, *params, *bounds), edge)
 
 
 async def pages(source: Reads, parent: str, parents: list[int], keyset: Keyset, window: Window) -> list[Page]:
@@ -156,11 +179,18 @@ async def pages(source: Reads, parent: str, parents: list[int], keyset: Keyset, 
     grouped: dict[int, list[Any]] = {}
     for row in found:
         grouped.setdefault(getattr(row, parent), []).append(row)
-    found_pages = [page_of(source, f'"{parent}" = $1', [p], keyset, window, grouped.get(p, [])) for p in parents]
+    found_pages = [page_of(source, f'"{parent}" = $1', [p], keyset, window, _there(grouped.get(p, []))) for p in parents]
     counts = _Counts(source, parent, parents)
     for own, found_page in zip(parents, found_pages, strict=True):
         found_page.count = partial(counts.of, own)
     return found_pages
+
+
+def _there(rows: list[Any]) -> Callable[[], Awaitable[list[Any]]]:
+    async def give() -> list[Any]:
+        return rows
+
+    return give
 
 
 class _Counts:
@@ -198,25 +228,42 @@ def _bounds(keyset: Keyset, window: Window) -> list[Any]:
     return after + (keyset.place(window.before, "before") if window.before is not None else [])
 
 
-def page_of(source: Reads, condition: str, params: list[Any], keyset: Keyset, window: Window, found: list[Any]) -> Page:
-    """The page that `found` makes: the window's rows and one more if there is one, nearest to its cursor first."""
+def page_of(
+    source: Reads,
+    condition: str,
+    params: list[Any],
+    keyset: Keyset,
+    window: Window,
+    rows: Callable[[], Awaitable[list[Any]]],
+    edge: Callable[[Keyset, Any], Edge] = Edge,
+) -> Page:
+    """The page that `rows` makes: the window's rows and one more if there is one, nearest to its cursor first.
+
+    Raises:
+        BadUserInput: a size out of bounds.
+    """
     size = window.size
-    more = len(found) > size
-    kept = found[:size]
-    if window.backwards:
-        kept.reverse()
-    edges = [Edge(keyset, row) for row in kept]
-    info = PageInfo(
-        edges,
-        has_next_page=window.before is not None if window.backwards else more,
-        has_previous_page=more if window.backwards else window.after is not None,
-    )
 
-    async def count() -> int:
-        found = await database.fetch(f'SELECT count(*) FROM "{source.table}" WHERE {condition}', *params)
-        return int(found[0][0])
+    async def read() -> tuple[list[Edge], PageInfo]:
+        found = await rows()
+        kept = found[:size]
+        if window.backwards:
+            kept.reverse()
+        edges = [edge(keyset, row) for row in kept]
+        more = len(found) > size
+        info = PageInfo(
+            edges,
+            has_next_page=window.before is not None if window.backwards else more,
+            has_previous_page=more if window.backwards else window.after is not None,
+        )
+        return edges, info
 
-    return Page(edges, info, count)
+    return Page(read, partial(_count, source, condition, params))
+
+
+async def _count(source: Reads, condition: str, params: list[Any]) -> int:
+    found = await database.fetch(f'SELECT count(*) FROM "{source.table}" WHERE {condition}', *params)
+    return int(found[0][0])
 
 
 def _typed(value: Any, wanted: type) -> Any:
@@ -225,6 +272,6 @@ def _typed(value: Any, wanted: type) -> Any:
         if parsed.tzinfo is None:
             raise ValueError("a cursor's instant has an offset")
         return parsed.astimezone(UTC)
-    if value.__class__ is not wanted or (wanted is int and abs(value) >= 2**63):
+    if value.__class__ is not wanted or (isinstance(value, int) and abs(value) >= 2**63):
         raise ValueError("not what the cursor's key is")
     return value

@@ -4,6 +4,7 @@ Connections go back to the pool without asyncpg's reset statements (a round trip
 traces on one: no SET, LISTEN or session-wide advisory locks.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -14,6 +15,7 @@ import orjson
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import NestedTransactionContext
 
+from models.connections_in_turn import InTurn
 from models.instants import as_utc
 from models.storage_failures import overloaded
 from models.uninterrupted import uninterrupted
@@ -25,6 +27,8 @@ SERVER_SETTINGS = {
     "statement_timeout": "5s",
     "lock_timeout": "3s",
     "timezone": "UTC",
+    # Statements are few, prepared, and led by an index whatever their parameters: a plan for each call is a tenth of its cost.
+    "plan_cache_mode": "force_generic_plan",
     "application_name": "kabinet",
 }
 PLAIN = frozenset({int, str, float, bool, bytes, type(None), list})
@@ -49,8 +53,14 @@ def adapt(value: Any) -> Any:
 
 
 class Connection(asyncpg.Connection):
+    """One that goes back to the pool as it is, unless a transaction is open on it."""
+
     def get_reset_query(self) -> str:
         return ""
+
+    async def reset(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
+        if self.is_in_transaction():
+            await super().reset(timeout=timeout)
 
 
 class Pool(asyncpg.Pool):
@@ -60,20 +70,32 @@ class Pool(asyncpg.Pool):
     is half of what a small read costs. Those two ways are short here; all others stay asyncpg's.
     """
 
+    async def _initialize(self) -> None:
+        await super()._initialize()
+        self._queue = InTurn.of(self._queue)  # type: ignore[has-type]
+
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's signature
-        if not self._closing and self._queue.qsize():
-            holder = self._queue.get_nowait()
-            if holder.is_connected() and holder._generation == self._generation:
-                try:
-                    return await holder.acquire()
-                except BaseException:
-                    self._queue.put_nowait(holder)
-                    raise
-            self._queue.put_nowait(holder)
+        connection = await self.acquire_at_once()
+        if connection is not None:
+            return connection
         try:
             return await super()._acquire(ACQUIRE_SECONDS if timeout is None else timeout)
         except TimeoutError:
             raise overloaded() from None
+
+    async def acquire_at_once(self) -> Any:
+        """A connection that can be had without waiting, so that no cancellation can come between; else None."""
+        if self._closing or not self._queue.qsize():
+            return None
+        holder = self._queue.get_nowait()
+        if not holder.is_connected() or holder._generation != self._generation:
+            self._queue.put_nowait(holder)
+            return None
+        try:
+            return await holder.acquire()
+        except BaseException:
+            self._queue.put_nowait(holder)
+            raise
 
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
         inner = connection._con
@@ -106,11 +128,16 @@ class PostgresEngine(AsyncpgDBClient):
         assert self._pool is not None
         return self._pool
 
-    def new_unit(self) -> "PostgresUnit":
-        return PostgresUnit(self)
+    def new_unit(self, single: bool = False) -> "PostgresUnit":
+        return PostgresStatement(self) if single else PostgresUnit(self)
 
     async def fetch_rows(self, sql: str, params: Sequence[Any]) -> list[asyncpg.Record]:
-        return await self.pool.fetch(sql, *adapted(params))
+        pool = self.pool
+        connection = await pool.acquire_at_once() or await pool.acquire()
+        try:
+            return await connection.fetch(sql, *adapted(params))
+        finally:
+            await pool.release(connection)
 
     async def execute_query(self, query: str, values: list | None = None) -> tuple[int, list]:
         refuse_write(query)
@@ -151,16 +178,17 @@ class PostgresUnit(TransactionWrapper):
         """Raises:
         Failure: OVERLOADED, no connection was free for a second.
         """
-        # The pool may hand a connection out in the moment of a cancellation: it is kept for `abandon`.
-        await uninterrupted(self._acquire())
+        await self._take_connection()
         await self._connection.execute("BEGIN")
 
-    async def _acquire(self) -> None:
-        self._connection = await self.engine.pool.acquire()
+    async def _take_connection(self) -> None:
+        self._connection = await self.engine.pool.acquire_at_once()
+        if self._connection is None:
+            # The pool may hand a connection out in the moment of a cancellation: it is kept for `abandon`.
+            await uninterrupted(self._wait_for_connection())
 
-    def commit_at_once(self) -> bool:
-        """Never: the server must be waited for."""
-        return False
+    async def _wait_for_connection(self) -> None:
+        self._connection = await self.engine.pool.acquire()
 
     async def commit(self) -> None:
         """Raises:
@@ -211,6 +239,30 @@ class PostgresUnit(TransactionWrapper):
         self._require_open()
         async with self._lock:
             await self._connection.executemany(sql, [adapted(row) for row in rows])
+
+
+class PostgresStatement(PostgresUnit):
+    """A unit of one statement, by `fetch_rows`, which PostgreSQL commits as it ends: neither BEGIN nor COMMIT."""
+
+    async def begin(self) -> None:
+        await self._take_connection()
+
+    async def fetch_rows(self, sql: str, params: Sequence[Any]) -> list[asyncpg.Record]:
+        rows = await super().fetch_rows(sql, params)
+        await self._release()
+        return rows
+
+    async def execute_rows(self, sql: str, params: Sequence[Any]) -> int:
+        raise RuntimeError("a unit of a single statement fetches")
+
+    async def execute_each(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        raise RuntimeError("a unit of a single statement fetches")
+
+    def commit(self) -> asyncio.Future[None]:  # type: ignore[override]
+        """Done already."""
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
 
 class Savepoint(TransactionWrapper):

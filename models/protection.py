@@ -25,6 +25,7 @@ LARGEST_SECONDS = 2**31 - 1
 UNPAID, SHIP_BY, PROTECTION_END = "order_unpaid", "order_ship_by", "protection_end"
 UNANSWERED_72H, UNANSWERED_24H = "extension_unanswered_72h", "extension_unanswered_24h"
 REMINDERS = {UNANSWERED_72H: timedelta(hours=72), UNANSWERED_24H: timedelta(hours=24)}
+ORDER_TIMERS = (UNPAID, SHIP_BY, PROTECTION_END, *REMINDERS)
 
 
 class ProtectionPhase(enum.StrEnum):

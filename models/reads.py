@@ -6,6 +6,7 @@ tuple with names. Writes and migrations are the ORM's.
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -39,11 +40,12 @@ def _decoded(value: str, field: fields.Field, dialect: str, scope: dict[str, Any
 
 
 class Reads:
-    """Reads of one model's table in the open database. `columns` is what stands between SELECT and FROM."""
+    """Reads of one model's table in the open database, but for columns `left_out`. `columns` is what stands between
+    SELECT and FROM."""
 
-    def __init__(self, model: type[Model], dialect: str):
+    def __init__(self, model: type[Model], dialect: str, left_out: Iterable[str] = ()):
         meta = model._meta
-        names = list(meta.fields_db_projection)
+        names = [name for name, column in meta.fields_db_projection.items() if column not in left_out]
         self.table = meta.db_table
         self.row: Any = namedtuple(f"{model.__name__}Row", names)  # type: ignore[misc]
         self.columns = ", ".join(f'"{meta.fields_db_projection[name]}"' for name in names)
@@ -96,6 +98,12 @@ def reads(model: type[Model]) -> Reads:
     if found is None:
         found = _reads[key] = Reads(*key)
     return found
+
+
+@cache
+def reads_without(model: type[Model], dialect: str, *columns: str) -> Reads:
+    """Reads of `model` that leave these columns of its table alone. For one dialect, as its rows are decoded by it."""
+    return Reads(model, dialect, columns)
 
 
 def is_row_of(value: Any, model: type[Model]) -> bool:

@@ -33,6 +33,19 @@ class ErrorCode(enum.Enum):
     BAD_USER_INPUT = "BAD_USER_INPUT"
     RATE_LIMITED = "RATE_LIMITED"
     INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
+    CODE_INVALID = "CODE_INVALID"
+    CODE_ATTEMPTS_EXCEEDED = "CODE_ATTEMPTS_EXCEEDED"
+    IDENTITY_TAKEN = "IDENTITY_TAKEN"
+    REAUTH_REQUIRED = "REAUTH_REQUIRED"
+    SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
+    SIGN_UP_CLOSED = "SIGN_UP_CLOSED"
+    LAST_SIGN_IN_METHOD = "LAST_SIGN_IN_METHOD"
+    OAUTH_STATE_INVALID = "OAUTH_STATE_INVALID"
+    ACCOUNT_LINK_REQUIRES_SIGN_IN = "ACCOUNT_LINK_REQUIRES_SIGN_IN"
+    SIGN_IN_DECLINED = "SIGN_IN_DECLINED"
+    CAPTCHA_FAILED = "CAPTCHA_FAILED"
+    PASSWORD_TOO_WEAK = "PASSWORD_TOO_WEAK"
+    PASSWORD_NEEDED = "PASSWORD_NEEDED"
     ACCOUNT_BLOCKED = "ACCOUNT_BLOCKED"
     ACCOUNT_RESTRICTED = "ACCOUNT_RESTRICTED"
     CONFLICT = "CONFLICT"
@@ -52,6 +65,15 @@ class ErrorCode(enum.Enum):
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
     UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
+class Weakness(enum.Enum):
+    """Why a password is refused."""
+
+    TOO_SHORT = "TOO_SHORT"
+    COMMON = "COMMON"
+    PERSONAL = "PERSONAL"
+    GUESSABLE = "GUESSABLE"
 
 
 class Refusal(Exception):
@@ -82,6 +104,68 @@ class BadUserInput(Refusal):
 
 class InvalidCredentials(Refusal):
     code = ErrorCode.INVALID_CREDENTIALS
+
+
+class CaptchaFailed(Refusal):
+    """Not a solution, not of a challenge of ours, too old, or used before: one answer for all."""
+
+    code = ErrorCode.CAPTCHA_FAILED
+
+
+class CodeInvalid(Refusal):
+    """A code or a link's token that is wrong, used, expired or somebody else's: one answer for all."""
+
+    code = ErrorCode.CODE_INVALID
+
+
+class PasswordTooWeak(Refusal):
+    code = ErrorCode.PASSWORD_TOO_WEAK
+
+    def __init__(self, reason: Weakness, *, field: str, least: int):
+        super().__init__(field=field, text=f"PASSWORD_{reason.name}", least=least)
+        self.reason = reason
+
+
+class PasswordNeeded(Refusal):
+    """The link is good, and opened elsewhere than where it was asked for: it needs a password typed here."""
+
+    code = ErrorCode.PASSWORD_NEEDED
+
+
+class CodeAttemptsExceeded(Refusal):
+    code = ErrorCode.CODE_ATTEMPTS_EXCEEDED
+
+
+class IdentityTaken(Refusal):
+    """Another account is signed in to by this."""
+
+    code = ErrorCode.IDENTITY_TAKEN
+
+
+class ReauthRequired(Refusal):
+    """The last proof of who the buyer is lies too far back for this."""
+
+    code = ErrorCode.REAUTH_REQUIRED
+
+
+class SecondFactorRequired(Refusal):
+    """The first proof was right, and the account has a second factor: `challenge` waits for a code of it."""
+
+    code = ErrorCode.SECOND_FACTOR_REQUIRED
+
+    def __init__(self, challenge: str, expires_at: datetime, recovery_codes_left: int):
+        super().__init__()
+        self.challenge, self.expires_at, self.recovery_codes_left = challenge, expires_at, recovery_codes_left
+
+
+class SignUpClosed(Refusal):
+    """The policy closes this way of signing in in the region; `open_kinds` are those that it opens for the same."""
+
+    code = ErrorCode.SIGN_UP_CLOSED
+
+    def __init__(self, open_kinds: list[str]):
+        super().__init__()
+        self.open_kinds = open_kinds
 
 
 class RateLimited(Refusal):

@@ -1,8 +1,9 @@
 """SQLite for Tortoise: reads on the event loop from a connection of their own, writes only in units of work.
 
-One connection writes. A unit holds its lock from BEGIN IMMEDIATE to COMMIT; between them statements run on the event
-loop, for they only touch memory (microseconds, where a hop to the connection's thread costs a hundred). What may wait
-runs on the thread: BEGIN where another process writes, and COMMIT where the disk is slow.
+One connection writes, unit after unit; those that come together share a COMMIT (see `models/group_commit.py`). Between
+BEGIN IMMEDIATE and COMMIT statements run on the event loop, for they only touch memory (microseconds, where a hop to the
+connection's thread costs a hundred). What may wait runs on the thread: BEGIN where another process writes, and COMMIT
+where the disk is slow.
 A second connection, read-only, serves everything outside units; it sees a commit at once and never waits for a unit.
 """
 
@@ -10,7 +11,6 @@ import asyncio
 import random
 import re
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -21,13 +21,13 @@ import aiosqlite
 import orjson
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionWrapper, translate_exceptions
 
+from models.group_commit import SAVEPOINT, CommitGroup
 from models.instants import as_text
 from models.storage_failures import TextWithNul, overloaded
 from models.uninterrupted import uninterrupted
 
 BUSY_TIMEOUT_MS = 5000
 BEGIN_ATTEMPTS = 5
-SLOW_COMMIT_SECONDS = 0.001  # the longest the event loop may stand still for a commit, on average
 CACHED_STATEMENTS = 512
 READ_CACHE_KIB = 8 * 1024  # pages of the file that reads keep; SQLite's own 2 MB would be read anew for each buyer
 PLAIN = frozenset({int, float, bool, bytes, type(None)})
@@ -162,7 +162,6 @@ class SqliteEngine(SqliteClient):
         super().__init__(file_path, **{**PRAGMAS, **kwargs})
         self.allow_unsafe = allow_unsafe
         self.reader: sqlite3.Connection | None = None
-        self.commit_seconds = 0.0  # how long commits took of late
 
     async def create_connection(self, with_db: bool) -> None:
         """Open both connections.
@@ -183,6 +182,7 @@ class SqliteEngine(SqliteClient):
                 await (await self._connection.execute(f"PRAGMA {pragma}={value}")).close()
             self._require_durable(writer)
             self.reader = open_reader(self.filename)
+            self.group = CommitGroup(writer, self._lock, self._connection.commit)
         except BaseException:
             await self.close()
             raise
@@ -203,11 +203,22 @@ class SqliteEngine(SqliteClient):
             self.reader = None
         await super().close()
 
-    async def truncate_journal(self) -> None:
-        """Empty the journal into the file, so that what was deleted is in neither; after erasures."""
+    async def wipe(self) -> bool:
+        """Write the file anew and empty the journal, so that what was deleted is in neither. False: another process is in the way.
+
+        `secure_delete` zeroes what is deleted where it stands, but not the copies that SQLite leaves behind when it moves
+        rows from one page to another: only VACUUM gets rid of those. Writes wait meanwhile.
+        """
         assert self._connection is not None
         async with self._lock:
-            await uninterrupted(self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
+            try:
+                await uninterrupted(self._connection.execute_fetchall("VACUUM"))
+            except sqlite3.OperationalError as busy:
+                if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                return False
+            (result,) = await uninterrupted(self._connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)"))
+            return result[0] == 0
 
     @property
     def writer(self) -> sqlite3.Connection:
@@ -215,7 +226,8 @@ class SqliteEngine(SqliteClient):
         assert self._connection is not None
         return self._connection._conn
 
-    def new_unit(self) -> "SqliteUnit":
+    def new_unit(self, single: bool = False) -> "SqliteUnit":
+        """`single` changes nothing here: BEGIN and COMMIT are no round trips."""
         return SqliteUnit(self)
 
     async def fetch_rows(self, sql: str, params: Sequence[Any]) -> list[tuple]:
@@ -250,25 +262,34 @@ class SqliteUnit(SqliteTransactionWrapper):
         super().__init__(engine)
         assert engine._connection is not None
         self.engine = engine
+        self.group = engine.group
         self.thread = engine._connection
         self.raw = engine.writer
         self._connection = OnLoop(self.raw)  # type: ignore[assignment]
+        self._has_turn = False
         self._holds_lock = False
+        self._is_joined = False
 
     def acquire_connection(self) -> Any:
         self._require_open()
         return super().acquire_connection()
 
     def _require_open(self) -> None:
-        if self._finalized or not self._holds_lock:
+        if self._finalized or not self._has_turn:
             raise RuntimeError("this unit of work is over; start background work after it, not in it")
 
     async def begin(self) -> None:
-        """Take the lock and the database's write lock.
+        """Take the turn, and the database's write lock where the units before have not taken it already.
 
         Raises:
             Failure: OVERLOADED, another process has held the write lock for all attempts.
         """
+        await self.group.enter()
+        self._has_turn = True
+        if self.group.is_open:
+            self.raw.execute(f"SAVEPOINT {SAVEPOINT}")
+            self._is_joined = True
+            return
         await self.engine._lock.acquire()
         self._holds_lock = True
         if begin_at_once(self.raw):
@@ -279,40 +300,34 @@ class SqliteUnit(SqliteTransactionWrapper):
             await asyncio.sleep(random.uniform(0.01, 0.05) * 2**attempt)
         raise overloaded()
 
-    def commit_at_once(self) -> bool:
-        """Commit on the event loop, if the disk has been quick of late; False: nothing was done, `commit` is due."""
+    def commit(self) -> asyncio.Future[None]:  # type: ignore[override]
+        """The answer is done when what was written is on the disk."""
         self._require_open()
-        if self.engine.commit_seconds >= SLOW_COMMIT_SECONDS:
-            return False
-        began = time.perf_counter()
-        self.raw.execute("COMMIT")
-        self._committed(began)
-        return True
-
-    async def commit(self) -> None:
-        self._require_open()
-        began = time.perf_counter()
-        await self.thread.commit()
-        self._committed(began)
-
-    def _committed(self, began: float) -> None:
-        self.engine.commit_seconds += (time.perf_counter() - began - self.engine.commit_seconds) / 8
-        self._release()
+        if self._is_joined:
+            self.raw.execute(f"RELEASE {SAVEPOINT}")
+        self._end()
+        return self.group.end()
 
     async def abandon(self) -> None:
-        """Roll back what is open and give the lock back; may be called at any time, also twice."""
-        if not self._holds_lock:
+        """Roll back what is open and give the turn to the next; may be called at any time, also twice."""
+        if not self._has_turn:
+            return
+        if self._is_joined:
+            self._end()
+            self.group.undo()
             return
         try:
-            # On the thread: a BEGIN or COMMIT that is still under way there ends first.
-            await self.thread.rollback()
+            if self._holds_lock:  # on the thread: a BEGIN that is still under way there ends first
+                await self.thread.rollback()
         finally:
-            self._release()
+            self._end()
+            if self._holds_lock:
+                self.engine._lock.release()
+            self.group.leave()
 
-    def _release(self) -> None:
+    def _end(self) -> None:
         self._finalized = True
-        self._holds_lock = False
-        self.engine._lock.release()
+        self._has_turn = False
 
     async def fetch_rows(self, sql: str, params: Sequence[Any]) -> list[tuple]:
         self._require_open()

@@ -33,6 +33,10 @@ class TextWithNul(ValueError):
     """A text with a NUL in it, which PostgreSQL cannot keep and SQLite therefore does not."""
 
 
+class TransactionLost(Exception):
+    """The transaction that a unit of work had ended in was rolled back for another one's sake."""
+
+
 def overloaded() -> Failure:
     return Failure(ErrorCode.OVERLOADED, retry_after_seconds=1)
 
@@ -59,8 +63,8 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """True where the same unit may succeed when it is run again: a deadlock or a serialisation failure."""
-    return isinstance(origin(error), POSTGRES_CONFLICT)
+    """True where the same unit may succeed when it is run again: a deadlock, a serialisation failure, a lost transaction."""
+    return isinstance(origin(error), (TransactionLost, *POSTGRES_CONFLICT))
 
 
 def is_taken(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
-from models.database import fetch
+from models.database import any_of, fetch
 from models.instants import Instant, as_instant
 
 
@@ -74,10 +74,14 @@ async def change_timers(work: SetWriter, started: list[tuple[str, int, datetime]
         await work.execute_each(SET_TIMER, started)
 
 
-async def due_timers(now: datetime, limit: int = 100) -> list[Timer]:
-    """Timers due at `now`, the earliest first; `limit` at most."""
+async def due_timers(now: datetime, limit: int = 100, kinds: Sequence[str] | None = None) -> list[Timer]:
+    """Timers of these kinds (by default all) due at `now`, the earliest first; `limit` at most."""
+    of_kinds = f" AND {any_of('kind', 3, 'text')}" if kinds is not None else ""
     rows = await fetch(
-        "SELECT id, kind, subject_id, due_at, version FROM timer WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2", now, limit
+        f"SELECT id, kind, subject_id, due_at, version FROM timer WHERE due_at <= $1{of_kinds} ORDER BY due_at, id LIMIT $2",
+        now,
+        limit,
+        *([list(kinds)] if kinds is not None else []),
     )
     return [Timer(row[0], row[1], row[2], as_instant(row[3]), row[4]) for row in rows]  # type: ignore[arg-type]
 

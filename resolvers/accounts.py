@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from auth.former_buyers import erased_among, external_id_hashes
 from auth.passwords import Passwords
+from auth.policy import Policy, policy_of
 from auth.viewer import Viewer
 from delivery.texts import LANGUAGES
-from models.accounts import Account, IdentityKind, fold_email
-from models.database import any_of
+from models.accounts import Account, fold_email, is_region
+from models.database import any_of, for_update
+from models.given_contacts import Contacts
 from models.instants import utc_now
 from models.money import currency_code
 from models.reads import reads
@@ -16,10 +20,12 @@ from models.refusals import BadUserInput, ErrorCode, Failure, Refusal, Unauthent
 from models.rows import insert_rows
 from models.unit_of_work import Work, unit_of_work
 from resolvers.bulk import RowResult, RowStatus, pending, repeated, results_of
+from resolvers.given_contacts import Held, Move, carry_out, held_by, remember
+from resolvers.passwords import set_passwords
+from settings import Settings
 
 _EMAIL = re.compile(r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)*$")
 _PHONE = re.compile(r"^\+[1-9]\d{6,14}$")
-_REGION = re.compile(r"^[A-Z]{2}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +53,17 @@ async def me(viewer: Viewer) -> Account | None:
     return viewer.account
 
 
-async def put_accounts(viewer: Viewer, passwords: Passwords, rows: Sequence[GivenAccount], demo: bool) -> list[RowResult]:
-    """Create or update buyers by external id; scope accounts."""
+async def put_accounts(viewer: Viewer, settings: Settings, passwords: Passwords, rows: Sequence[GivenAccount]) -> list[RowResult]:
+    """Create or update buyers by external id; scope accounts. A contact that the buyer has changed since is left alone."""
     viewer.require_scope("accounts")
     hashes = {}
     for row in rows[:500]:
         if row.password is not None:
-            if not demo:
+            if not settings.is_demo:
                 raise Failure(ErrorCode.BAD_USER_INPUT, text="PASSWORD_IN_DEMO_ONLY")
             hashes[row.external_id] = await passwords.hash(row.password)
-    return await repeated(_put, viewer, rows, hashes)
+    former = await external_id_hashes(row.external_id for row in rows[:500])
+    return await repeated(_put, viewer, policy_of(settings), rows, hashes, former)
 
 
 def require_account(row: GivenAccount) -> None:
@@ -67,52 +74,87 @@ def require_account(row: GivenAccount) -> None:
     """
     if not row.display_name.strip() or len(row.display_name) > 200 or any(ord(c) < 32 for c in row.display_name):
         raise BadUserInput(field="displayName")
-    if row.email is not None and (len(row.email) > 254 or not _EMAIL.match(row.email.strip())):
+    if row.email is not None and not is_email(row.email):
         raise BadUserInput(field="email")
     if row.phone is not None and not _PHONE.match(row.phone):
         raise BadUserInput(field="phone")
     if row.language not in LANGUAGES:
         raise BadUserInput(field="language")
-    if not _REGION.match(row.region):
+    if not is_region(row.region):
         raise BadUserInput(field="region")
     currency_code(row.currency)
 
 
+def is_email(text: str) -> bool:
+    """Whether this is written as an e-mail address is, and its folded form can be kept too."""
+    return max(len(text), len(fold_email(text))) <= 254 and _EMAIL.match(text.strip()) is not None
+
+
 @unit_of_work
-async def _put(work: Work, viewer: Viewer, rows: Sequence[GivenAccount], hashes: dict[str, str]) -> list[RowResult]:
+async def _put(
+    work: Work, viewer: Viewer, policy: Policy, rows: Sequence[GivenAccount], hashes: dict[str, str], former: dict[str, str]
+) -> list[RowResult]:
     results = results_of(rows)
     known = await _known(rows)
+    erased = await erased_among(former)
+    held = await held_by(work, [account.id for account in known.values()], policy)
     owners = await _owners(work, rows)
-    taken: dict[tuple[str, str], str] = {}
-    created: list[GivenAccount] = []
+    created: list[tuple[GivenAccount, list[Move]]] = []
     changed: list[tuple[int, GivenAccount]] = []
+    moves: list[tuple[int, Move]] = []
+    sent: list[tuple[int, Contacts]] = []
     for row, result in pending(rows, results):
+        present = known.get(row.external_id)
+        own = held[present.id] if present else Held()
         try:
             require_account(row)
-            for subject in _subjects(row):
-                if taken.setdefault(subject, row.external_id) != row.external_id or owners.get(subject, row.external_id) != row.external_id:
-                    raise Refusal(ErrorCode.CONFLICT, field=subject[0].lower())
+            if row.external_id in erased:
+                raise Refusal(ErrorCode.CONFLICT, field="externalId", text="ACCOUNT_ERASED")
+            settled, moving = _settled(row, present, own)
+            _require_free(owners, row.external_id, moving)
         except Refusal as refusal:
             result.refuse(refusal)
             continue
-        present = known.get(row.external_id)
         if present is None:
             result.status = RowStatus.CREATED
-            created.append(row)
-        elif _facts(present) != _facts(row) or row.external_id in hashes:
+            created.append((row, moving))
+            continue
+        if _facts(present) != _facts(settled) or moving or row.external_id in hashes:
             result.status = RowStatus.UPDATED
-            changed.append((present.id, row))
-    ids = await _create(work, viewer, created)
+            changed.append((present.id, settled))
+        moves += [(present.id, move) for move in moving]
+        if own.sent != _contacts(row):
+            sent.append((present.id, _contacts(row)))
+    ids = await _create(work, viewer, [row for row, _ in created])
     await _change(work, viewer, changed)
-    written = [(ids[row.external_id], row) for row in created] + changed
-    await _identify(work, written)
-    await _set_passwords(work, [(account_id, hashes[row.external_id]) for account_id, row in written if row.external_id in hashes])
+    made = [(ids[row.external_id], row) for row, _ in created]
+    await carry_out(work, moves + [(ids[row.external_id], move) for row, moving in created for move in moving])
+    await remember(work, sent + [(account_id, _contacts(row)) for account_id, row in made])
+    wanted = [(account_id, hashes.get(row.external_id)) for account_id, row in made + changed]
+    await set_passwords(work, [(account_id, stored) for account_id, stored in wanted if stored is not None])
     return results
 
 
-def _subjects(row: GivenAccount) -> list[tuple[str, str]]:
-    found = [(IdentityKind.EMAIL.value, fold_email(row.email))] if row.email else []
-    return found + ([(IdentityKind.PHONE.value, row.phone)] if row.phone else [])
+def _require_free(owners: dict[tuple[str, str], str], external_id: str, moves: Sequence[Move]) -> None:
+    """Refuse what another account, or another row of this call, signs in by; note the rest as this account's.
+
+    Raises:
+        Refusal: CONFLICT.
+    """
+    for kind, _, subject in moves:
+        if subject is not None and owners.setdefault((kind.value, subject), external_id) != external_id:
+            raise Refusal(ErrorCode.CONFLICT, field=kind.value.lower())
+
+
+def _contacts(row: GivenAccount) -> Contacts:
+    return Contacts(row.email, row.phone)
+
+
+def _settled(row: GivenAccount, present: Account | None, held: Held) -> tuple[GivenAccount, list[Move]]:
+    """The row as it counts: without the contacts that are the buyer's own by now; and the ways of signing in that change by it."""
+    kinds, moves = held.moved(_contacts(row))
+    kept: dict[str, Any] = {name: getattr(present, name, None) for name in Contacts._fields if name.upper() not in kinds}
+    return replace(row, **kept), moves
 
 
 def _facts(row: GivenAccount | Account) -> tuple:
@@ -120,13 +162,15 @@ def _facts(row: GivenAccount | Account) -> tuple:
 
 
 async def _known(rows: Sequence[GivenAccount]) -> dict[str, Account]:
-    found = await reads(Account).where(any_of("external_id", 1, "text"), [row.external_id for row in rows])
+    # Locked: the buyer changes no contact between the look at it and the write, and what is being erased is not written to afterwards.
+    by_id = any_of("external_id", 1, "text")
+    found = await reads(Account).where(f"{by_id} ORDER BY id{for_update()}", [row.external_id for row in rows])
     return {account.external_id: account for account in found}
 
 
 async def _owners(work: Work, rows: Sequence[GivenAccount]) -> dict[tuple[str, str], str]:
     """Whose each way of signing in already is, by kind and subject: the owner's external id."""
-    subjects = [subject for row in rows for _, subject in _subjects(row)]
+    subjects = [subject for row in rows for subject in _contacts(row).subjects().values()]
     found = await work.fetch(
         "SELECT i.kind, i.subject, a.external_id FROM identity i JOIN account a ON a.id = i.account_id WHERE "
         + any_of("i.subject", 1, "text"),
@@ -163,23 +207,3 @@ async def _change(work: Work, viewer: Viewer, changed: list[tuple[int, GivenAcco
     )
     for account_id, _ in changed:
         work.record(viewer, "account_updated", "account", account_id)
-
-
-async def _identify(work: Work, written: list[tuple[int, GivenAccount]]) -> None:
-    """The platform's word counts as verification; an address or number that is gone no longer signs in."""
-    if not written:
-        return
-    await work.execute(
-        "DELETE FROM identity WHERE kind IN ('EMAIL', 'PHONE') AND " + any_of("account_id", 1), [i for i, _ in written]
-    )
-    rows = [(account_id, kind, subject, utc_now()) for account_id, row in written for kind, subject in _subjects(row)]
-    if rows:
-        await insert_rows(work.connection, "identity", "account_id, kind, subject, verified_at", "bigint text text timestamptz", rows)
-
-
-async def _set_passwords(work: Work, hashes: list[tuple[int, str]]) -> None:
-    await work.execute_each(
-        "INSERT INTO password (account_id, hash, changed_at) VALUES ($1, $2, $3) "
-        "ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, changed_at = excluded.changed_at",
-        [(account_id, stored, utc_now()) for account_id, stored in hashes],
-    )

@@ -17,6 +17,7 @@ from models.pages import Key, Keyset, Page, Window, page
 from models.reads import reads
 from models.refusals import BadUserInput, ErrorCode, NotFound, Refusal
 from models.rows import insert_rows
+from models.search import containing, searched
 from models.unit_of_work import Work, unit_of_work
 from resolvers.bulk import RowResult, RowStatus, pending, repeated, results_of
 from resolvers.prices import Change, apply_prices, write_first_points
@@ -56,18 +57,15 @@ async def product(product_id: int) -> Product:
 
 
 async def products(search: str | None, window: Window) -> Page:
-    """Products, newest first; with `search`, those whose title has it, in whatever case and language."""
-    if search is None or not search.strip():
+    """Products, newest first; with `search`, those whose title has it, in whatever case and language.
+
+    Raises:
+        BadUserInput: a search of more than 200 characters or with NUL, or a wrong page.
+    """
+    text = searched(search)
+    if not text:
         return await page(reads(Product), "1 = 1", [], PRODUCTS, window)
-    if len(search) > 200:
-        raise BadUserInput(field="search")
-    return await page(reads(Product), r"title_folded LIKE $1 ESCAPE '\'", [like(search.strip().casefold())], PRODUCTS, window)
-
-
-def like(text: str) -> str:
-    """A LIKE pattern for texts that contain `text` literally."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+    return await page(reads(Product), r"title_folded LIKE $1 ESCAPE '\'", [containing(text)], PRODUCTS, window)
 
 
 async def lowest_prices(product_ids: list[int], now: datetime) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from auth.viewer import Viewer
@@ -44,9 +45,9 @@ async def coupons(viewer: Viewer, account_id: int, states: Collection[CouponStat
     """
     wanted = frozenset(CouponState if states is None else states)
     now, after, before = _places(viewer.now, window)
-    found = await _nearest(account_id, wanted, window, now, after, before)
+    rows = partial(_nearest, account_id, wanted, window, now, after, before)
     condition, params = _at(f"account_id = $1 AND ({in_states(wanted, '$now')})", now, [account_id])
-    return page_of(reads(Coupon), condition, params, order_at(now), window, found)
+    return page_of(reads(Coupon), condition, params, order_at(now), window, rows)
 
 
 def _places(now: datetime, window: Window) -> tuple[datetime, Place | None, Place | None]:

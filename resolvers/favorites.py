@@ -18,6 +18,8 @@ from models.rows import insert_rows
 from models.unit_of_work import Work, unit_of_work
 from resolvers.bulk import RowResult, RowStatus, pending, repeated, results_of
 
+ROOM = 100  # how many adds of one buyer may be at work at once without their counting each other
+
 FAVORITES = Keyset("favorites", (Key("added_at", datetime), Key("id", int)))
 
 
@@ -63,33 +65,29 @@ async def favored(viewer: Viewer, product_ids: list[int]) -> set[int]:
     return {product_id for (product_id,) in found}
 
 
-@unit_of_work
-async def add_favorite(work: Work, viewer: Viewer, product_id: int) -> Favorite:
+async def add_favorite(viewer: Viewer, product_id: int) -> Favorite:
     """Put a product on the viewer's list with its present price; again gives the same favourite.
 
     Raises:
         NotFound: no such product. Unavailable: LIMIT_REACHED, the list has 500 already.
     """
-    account_id = viewer.require_buyer()
-    source = reads(Favorite)
-    # One statement: it finds the price, counts the list, and makes nothing where the product is on it already.
-    made = source.decode(
-        await work.fetch(
-            "INSERT INTO favorite (account_id, product_id, added_at, price_minor, currency, watch_kind, watch_paused, armed) "
-            "SELECT $1, p.id, $2, p.price_minor, p.currency, 'ANY_DROP', $3, $4 FROM product p WHERE p.id = $5 "
-            f"AND (SELECT count(*) FROM favorite WHERE account_id = $6) < {MOST_WATCHES} "
-            f"ON CONFLICT (account_id, product_id) DO NOTHING RETURNING {source.columns}",
-            account_id, viewer.now, False, True, product_id, account_id,
-        )  # fmt: skip
-    )
-    if not made:
-        return await _present(account_id, product_id)
-    work.record(viewer, "favorite_added", "favorite", made[0].id)
-    return made[0]
+    viewer.require_buyer()
+    return await _add_with_room(viewer, product_id) or await _add_counting(viewer, product_id)
 
 
-async def _present(account_id: int, product_id: int) -> Favorite:
-    present = await reads(Favorite).one("account_id = $1 AND product_id = $2", account_id, product_id)
+@unit_of_work(single=True)
+async def _add_with_room(work: Work, viewer: Viewer, product_id: int) -> Favorite | None:
+    """None: nothing was added, or the list is so long that adds at the same time could pass its limit."""
+    return await _insert(work, viewer, product_id, MOST_WATCHES - ROOM)
+
+
+@unit_of_work
+async def _add_counting(work: Work, viewer: Viewer, product_id: int) -> Favorite:
+    await _lock_lists(work, [viewer.require_buyer()])
+    added = await _insert(work, viewer, product_id, MOST_WATCHES)
+    if added is not None:
+        return added
+    present = await reads(Favorite).one("account_id = $1 AND product_id = $2", viewer.account_id, product_id)
     if present is not None:
         return present
     if await reads(Product).one("id = $1", product_id) is None:
@@ -97,34 +95,56 @@ async def _present(account_id: int, product_id: int) -> Favorite:
     raise Unavailable(ErrorCode.LIMIT_REACHED, field="productId")
 
 
-@unit_of_work
-async def remove_favorite(work: Work, viewer: Viewer, favorite_id: int) -> int:
+async def _lock_lists(work: Work, account_ids: list[int]) -> None:
+    """Whoever counts a buyer's list before it adds to it does so alone; the order of ids keeps two from deadlock."""
+    await work.fetch(f"SELECT id FROM account WHERE {any_of('id', 1)} ORDER BY id{for_update()}", account_ids)
+
+
+async def _insert(work: Work, viewer: Viewer, product_id: int, most: int) -> Favorite | None:
+    """One statement: it finds the price, counts the list, and makes nothing where the product is on it already."""
+    source = reads(Favorite)
+    made = await work.fetch_recorded(
+        viewer, "favorite_added", "favorite",
+        "INSERT INTO favorite (account_id, product_id, added_at, price_minor, currency, watch_kind, watch_paused, armed) "
+        "SELECT $1, p.id, $2, p.price_minor, p.currency, 'ANY_DROP', $3, $4 FROM product p WHERE p.id = $5 "
+        f"AND (SELECT count(*) FROM favorite WHERE account_id = $6) < {most} "
+        f"ON CONFLICT (account_id, product_id) DO NOTHING RETURNING {source.columns}",
+        viewer.account_id, viewer.now, False, True, product_id, viewer.account_id,
+    )  # fmt: skip
+    return source.decode(made)[0] if made else None
+
+
+async def remove_favorite(viewer: Viewer, favorite_id: int) -> int:
     """Take a favourite off the viewer's list; its watch ends, its alerts stay.
 
     Raises:
         NotFound: there is none, or it is another buyer's.
     """
-    removed = await work.execute("DELETE FROM favorite WHERE id = $1 AND account_id = $2", favorite_id, viewer.require_buyer())
-    if not removed:
+    if await _delete(viewer, "id", favorite_id) is None:
         raise NotFound(field="favoriteId")
-    work.record(viewer, "favorite_removed", "favorite", favorite_id)
     return favorite_id
 
 
-@unit_of_work
-async def remove_favorite_of(work: Work, viewer: Viewer, product_id: int) -> int:
+async def remove_favorite_of(viewer: Viewer, product_id: int) -> int:
     """Take a product off the viewer's list, as `remove_favorite`; gives the favourite's id.
 
     Raises:
         NotFound: it is not on the list.
     """
-    removed = await work.fetch(
-        "DELETE FROM favorite WHERE account_id = $1 AND product_id = $2 RETURNING id", viewer.require_buyer(), product_id
-    )
-    if not removed:
+    removed = await _delete(viewer, "product_id", product_id)
+    if removed is None:
         raise NotFound(field="productId")
-    work.record(viewer, "favorite_removed", "favorite", removed[0][0])
-    return int(removed[0][0])
+    return removed
+
+
+@unit_of_work(single=True)
+async def _delete(work: Work, viewer: Viewer, column: str, value: int) -> int | None:
+    """The id of the favourite that is gone; None: there was none."""
+    removed = await work.fetch_recorded(
+        viewer, "favorite_removed", "favorite",
+        f"DELETE FROM favorite WHERE account_id = $1 AND {column} = $2 RETURNING id", viewer.require_buyer(), value,
+    )  # fmt: skip
+    return removed[0][0] if removed else None
 
 
 @unit_of_work
@@ -185,7 +205,8 @@ async def _put(work: Work, viewer: Viewer, rows: Sequence[GivenFavorite]) -> lis
         p.external_id: p
         for p in await reads(Product).where(any_of("external_id", 1, "text"), [r.product_external_id for r in rows])
     }
-    account_ids = [account.id for account in accounts.values()]
+    account_ids = sorted(account.id for account in accounts.values())
+    await _lock_lists(work, account_ids)
     listed = await work.fetch(f"SELECT account_id, product_id FROM favorite WHERE {any_of('account_id', 1)}", account_ids)
     present = {(account_id, product_id) for account_id, product_id in listed}
     lengths: dict[int, int] = {}
@@ -231,12 +252,17 @@ async def _create(work: Work, viewer: Viewer, created: list[tuple[int, Any, date
 
 async def _prices_at(work: Work, wanted: list[tuple[int, datetime]]) -> dict[tuple[int, datetime], int]:
     """What each product cost at each instant; before its first price point, that one's price."""
-    found: dict[tuple[int, datetime], int] = {}
-    for product_id, at in dict.fromkeys(wanted):
-        rows = await work.fetch(
-            "SELECT price_minor FROM price_point WHERE product_id = $1 ORDER BY CASE WHEN at <= $2 THEN 0 ELSE 1 END, "
-            "CASE WHEN at <= $3 THEN at END DESC, at ASC LIMIT 1",
-            product_id, at, at,
-        )  # fmt: skip
-        found[(product_id, at)] = rows[0][0]
-    return found
+    pairs = list(dict.fromkeys(wanted))
+    if not for_update():  # a statement a pair costs SQLite nothing
+        return {(product_id, at): (await work.fetch(_PRICE_AT.format("$1", "$2"), product_id, at))[0][0] for product_id, at in pairs}
+    found = await work.fetch(
+        f"SELECT w.product_id, w.at, ({_PRICE_AT.format('w.product_id', 'w.at')}) FROM unnest($1::bigint[], $2::timestamptz[]) AS w (product_id, at)",
+        *(list(column) for column in zip(*pairs, strict=True)),
+    )
+    return {(product_id, at): price for product_id, at, price in found}
+
+
+_PRICE_AT = (
+    "SELECT coalesce((SELECT price_minor FROM price_point WHERE product_id = {0} AND at <= {1} ORDER BY at DESC LIMIT 1), "
+    "(SELECT price_minor FROM price_point WHERE product_id = {0} ORDER BY at LIMIT 1))"
+)

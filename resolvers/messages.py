@@ -129,8 +129,7 @@ async def send_message(work: Work, viewer: Viewer, conversation_id: int, text: s
 
 async def _wait_for_turn(work: Work, account_id: int) -> None:
     # Two calls at once would both count the same messages. (The lock lets rows that name the account be written.)
-    lock = " FOR NO KEY UPDATE" if for_update() else ""
-    await work.fetch(f"SELECT id FROM account WHERE id = $1{lock}", account_id)
+    await work.fetch(f"SELECT id FROM account WHERE id = $1{for_update()}", account_id)
 
 
 async def _sent_lately(work: Work, viewer: Viewer) -> list[datetime]:
@@ -185,12 +184,12 @@ async def follow_messages(viewer: Viewer, bus: Bus, after: str | None, poll_seco
 
 
 async def _received(events: Sequence[Event]) -> list[Received]:
-    wanted = [event for event in events if event.kind == RECEIVED_KIND and event.subject_id is not None]
-    known = await reads(Message).by_id([event.subject_id for event in wanted])
+    wanted = [(event, event.subject_id) for event in events if event.kind == RECEIVED_KIND and event.subject_id is not None]
+    known = await reads(Message).by_id([message_id for _, message_id in wanted])
     within = await reads(Conversation).by_id([found.conversation_id for found in known.values()])
     return [
-        Received(RECEIVED.cursor(event), within[known[event.subject_id].conversation_id], known[event.subject_id])
-        for event in wanted
+        Received(RECEIVED.cursor(event), within[known[message_id].conversation_id], known[message_id])
+        for event, message_id in wanted
     ]
 
 

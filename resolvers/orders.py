@@ -27,13 +27,12 @@ from models.orders import (
 from models.pages import Key, Keyset, Page, Window, page
 from models.protection import ENDING, REMINDERS, ProtectionExtension, require_under_way, timers_of
 from models.reads import reads
-from models.refusals import BadUserInput, NotFound
+from models.refusals import NotFound
+from models.search import beginning, containing, searched
 from models.timers import change_timers
 from models.unit_of_work import Work, unit_of_work
-from resolvers.catalog import like
 
 ORDERS = Keyset("orders", (Key("placed_at", datetime), Key("id", int)))
-LONGEST_SEARCH = 200
 
 
 class Figures(NamedTuple):
@@ -70,22 +69,21 @@ async def orders(account_id: int, tab: OrderTab, search: str | None, window: Win
     the title of an item, in whatever case.
 
     Raises:
-        BadUserInput: a search of more than 200 characters, or a wrong page.
+        BadUserInput: a search of more than 200 characters or with NUL, or a wrong page.
     """
     condition, params = "account_id = $1", list[Any]([account_id])
     if tab is not OrderTab.ALL:
         condition += f" AND {_bracketed(TAB_SQL[tab])}"
         params += [instant for place, instant in (("$2", now), ("$3", now - REVIEW_WITHIN)) if place in condition]
-    text = (search or "").strip().casefold()
-    if len(text) > LONGEST_SEARCH:
-        raise BadUserInput(field="search")
+    text = searched(search)
     if text:
         first, second = f"${len(params) + 1}", f"${len(params) + 2}"
+        # Not EXISTS: PostgreSQL would read the items of every buyer first, instead of those of this one's orders in turn.
         condition += (
-            rf" AND (number_folded LIKE {first} ESCAPE '\' OR EXISTS (SELECT 1 FROM order_item i "
-            rf"WHERE i.order_id = orders.id AND i.title_folded LIKE {second} ESCAPE '\'))"
+            rf" AND (number_folded LIKE {first} ESCAPE '\' OR coalesce((SELECT true FROM order_item i "
+            rf"WHERE i.order_id = orders.id AND i.title_folded LIKE {second} ESCAPE '\' LIMIT 1), false))"
         )
-        params += [like(text)[1:], like(text)]
+        params += [beginning(text), containing(text)]
     return await page(reads(Order), condition, params, ORDERS, window)
 
 

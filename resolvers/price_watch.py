@@ -8,7 +8,7 @@ from auth.viewer import Viewer
 from delivery.bus import Bus
 from models.catalog import PricePoint, Product
 from models.clock import now
-from models.database import fetch, for_update
+from models.database import any_of, fetch, for_update
 from models.favorites import FanOut, Favorite, PriceDrop
 from models.pages import Edge, Key, Keyset, Page, Window, page
 from models.price_watch import Watch, after_point
@@ -30,11 +30,22 @@ class Drop(NamedTuple):
     row: PriceDrop
 
 
+class Turn(NamedTuple):
+    """Favourites that a waiting price point is taken through now; `done`: these are its last."""
+
+    job: Any
+    point: Any
+    favorites: list[Any]
+    done: bool
+
+
 async def price_drops(account_id: int, window: Window) -> Page:
     """The account's alerts, newest first, each as the subscription sends it."""
-    found = await page(reads(PriceDrop), "account_id = $1", [account_id], DROPS, window)
-    found.edges = [Edge(DROPS, edge.row, Drop(edge.cursor, edge.row)) for edge in found.edges]
-    return found
+    return await page(reads(PriceDrop), "account_id = $1", [account_id], DROPS, window, _drop)
+
+
+def _drop(keyset: Keyset, row: Any) -> Edge:
+    return Edge(keyset, row, Drop(keyset.cursor(row), row))
 
 
 async def follow_price_drops(viewer: Viewer, bus: Bus, after: str | None, poll_seconds: float) -> AsyncIterator[Drop]:
@@ -87,7 +98,7 @@ async def newest_number(account_id: int) -> int:
 
 @unit_of_work
 async def fan_out(work: Work) -> bool:
-    """Work off a part of the waiting price points: up to 50, up to 1,000 favourites. False when none waits.
+    """Work off a part of the waiting price points: up to 50, up to 1,000 favourites, by the set. False when none waits.
 
     A kill in the middle loses nothing and repeats nothing: what a unit did and how far it came commit together.
     """
@@ -104,49 +115,77 @@ async def fan_out(work: Work) -> bool:
         return False
     points = await reads(PricePoint).by_id([job.point_id for job in waiting])
     products = await reads(Product).by_id([job.product_id for job in waiting])
+    turns = await _turns(work, [(job, points[job.point_id]) for job in waiting])
     alerts: list[tuple[Any, Any]] = []
-    left = CHUNK
-    for job in waiting:
-        if left <= 0:
-            break
-        point = points[job.point_id]
-        seen, raised, last = await _look_at(work, point, products[job.product_id].available, job.account_id, left)
-        alerts += [(favorite, point) for favorite in raised]
-        if seen < left:
-            await work.execute("DELETE FROM fan_out WHERE point_id = $1", job.point_id)
-        else:
-            await work.execute("UPDATE fan_out SET account_id = $2 WHERE point_id = $1", job.point_id, last)
-        left -= seen
+    changed: list[tuple[int, bool, int | None, datetime | None, int | None]] = []
+    for job, point, favorites, _ in turns:
+        available = products[job.product_id].available
+        for favorite in favorites:
+            before = watch_of(favorite)
+            watch, alerted = after_point(before, point.price_minor, point.previous_minor, point.at, available)
+            if alerted:
+                alerts.append((favorite, point))
+            if watch != before:
+                changed.append((favorite.id, watch.armed, watch.alerted_minor, watch.alerted_at, watch.peak_minor))
+    await _change_watches(work, changed)
+    await work.execute(f"DELETE FROM fan_out WHERE {any_of('point_id', 1)}", [turn.job.point_id for turn in turns if turn.done])
+    await work.execute_each(
+        "UPDATE fan_out SET account_id = $2 WHERE point_id = $1",
+        [(turn.job.point_id, turn.favorites[-1].account_id) for turn in turns if not turn.done],
+    )
     await _raise_alerts(work, alerts)
     return True
 
 
-async def _look_at(work: Work, point: Any, available: bool, above: int, most: int) -> tuple[int, list[Any], int]:
-    """Take favourites of the point's product through it: how many, those that alert, and the last one's account.
+# Watches that a price can neither alert nor change are not read.
+_CONCERNED = (
+    "favorite.product_id = {product} AND favorite.account_id > {above} AND favorite.added_at <= {at} AND ("
+    "favorite.alerted_at IS NOT NULL OR (favorite.watch_kind = 'ANY_DROP' AND {price} < {previous}) OR "
+    "(favorite.watch_kind = 'TARGET' AND favorite.watch_target_minor >= {price}) OR "
+    "(favorite.watch_kind = 'PERCENT' AND {price} * 100 <= favorite.price_minor * (100 - favorite.watch_percent))) "
+    "ORDER BY favorite.account_id"
+)
 
-    Watches that this price can neither alert nor change are not read.
-    """
+
+async def _turns(work: Work, jobs: list[tuple[Any, Any]]) -> list[Turn]:
+    """The next favourites of the waiting points, each point's in the order of their accounts; CHUNK in all."""
+    return await _turns_by_the_set(work, jobs) if for_update() else await _turns_one_by_one(work, jobs)
+
+
+async def _turns_one_by_one(work: Work, jobs: list[tuple[Any, Any]]) -> list[Turn]:
     source = reads(Favorite)
-    dropped = point.price_minor < point.previous_minor
-    favorites = source.decode(
-        await work.fetch(
-            f"SELECT {source.columns} FROM favorite WHERE product_id = $1 AND account_id > $2 AND added_at <= $3 AND ("
-            "alerted_at IS NOT NULL OR (watch_kind = 'ANY_DROP' AND $4) OR (watch_kind = 'TARGET' AND watch_target_minor >= $5) "
-            "OR (watch_kind = 'PERCENT' AND $5 * 100 <= price_minor * (100 - watch_percent))) "
-            f"ORDER BY account_id LIMIT {most}{for_update()}",
-            point.product_id, above, point.at, dropped, point.price_minor,
+    concerned = _CONCERNED.format(product="$1", above="$2", at="$3", price="$4", previous="$5")
+    turns: list[Turn] = []
+    left = CHUNK
+    for job, point in jobs:
+        if left <= 0:
+            break
+        rows = await work.fetch(
+            f"SELECT {source.columns} FROM favorite WHERE {concerned} LIMIT {left}",
+            job.product_id, job.account_id, point.at, point.price_minor, point.previous_minor,
         )  # fmt: skip
+        turns.append(Turn(job, point, source.decode(rows), done=len(rows) < left))
+        left -= len(rows)
+    return turns
+
+
+async def _turns_by_the_set(work: Work, jobs: list[tuple[Any, Any]]) -> list[Turn]:
+    """One statement, which locks the favourites. Each point has the same share of the chunk: one with many goes on in
+    the next units, the others end."""
+    source, share = reads(Favorite), max(CHUNK // len(jobs), 1)
+    concerned = _CONCERNED.format(product="w.product_id", above="w.above", at="w.at", price="w.price", previous="w.previous")
+    given = [(job.product_id, job.account_id, point.at, point.price_minor, point.previous_minor) for job, point in jobs]
+    rows = await work.fetch(
+        f"SELECT {source.columns_of('t')} FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[]) "
+        "AS w (product_id, above, at, price, previous) CROSS JOIN LATERAL "
+        f"(SELECT * FROM favorite WHERE {concerned} LIMIT {share}{for_update()}) AS t",
+        *(list(column) for column in zip(*given, strict=True)),
     )
-    raised, changed = [], []
-    for favorite in favorites:
-        before = watch_of(favorite)
-        watch, alerts = after_point(before, point.price_minor, point.previous_minor, point.at, available)
-        if alerts:
-            raised.append(favorite)
-        if watch != before:
-            changed.append((favorite.id, watch.armed, watch.alerted_minor, watch.alerted_at, watch.peak_minor))
-    await _change_watches(work, changed)
-    return len(favorites), raised, favorites[-1].account_id if favorites else above
+    by_product: dict[int, list[Any]] = {}
+    for favorite in source.decode(rows):
+        by_product.setdefault(favorite.product_id, []).append(favorite)
+    found = [(job, point, by_product.get(job.product_id, [])) for job, point in jobs]
+    return [Turn(job, point, favorites, done=len(favorites) < share) for job, point, favorites in found]
 
 
 def watch_of(favorite: Any) -> Watch:

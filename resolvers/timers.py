@@ -7,7 +7,7 @@ from typing import Any
 from models import clock
 from models.database import any_of
 from models.orders import Completion, Facts, facts_of
-from models.protection import PROTECTION_END, REMINDERS, SHIP_BY, UNPAID, timers_of
+from models.protection import ORDER_TIMERS, PROTECTION_END, REMINDERS, SHIP_BY, UNPAID, timers_of
 from models.timers import Timer, claim_timer, due_timers
 from models.unit_of_work import Work, unit_of_work
 from resolvers.coupons import release_coupons
@@ -20,7 +20,7 @@ BATCH = 100
 async def run_due_timers(work: Work) -> bool:
     """Act on timers that are due, the earliest first, up to 100. False when none is."""
     now = await clock.now()
-    due = await due_timers(now, BATCH)
+    due = await due_timers(now, BATCH, ORDER_TIMERS)
     if not due:
         return False
     # Orders first, then timers: whoever changes an order does it in this sequence, so nobody waits for each other.

@@ -31,7 +31,7 @@ async def one_round(jobs: Sequence[Job]) -> bool:
     more = False
     for job in jobs:
         try:
-            more = await asyncio.create_task(job()) or more
+            more = await asyncio.ensure_future(job()) or more
         except Exception:
             _log.exception("the worker's %s failed; it is tried again", getattr(job, "__name__", "job"))
             await asyncio.sleep(PAUSE_AFTER_FAILURE)

@@ -13,7 +13,8 @@ from schema.context import Context
 from schema.edges import listed
 from schema.errors import ErrorCodeEnum
 
-RowStatus = strawberry.enum(Status, name="RowStatus", description="What became of one row of a bulk call.")
+RowStatus = Status
+strawberry.enum(RowStatus, name="RowStatus", description="What became of one row of a bulk call.")
 
 
 @strawberry.type(description="What became of one row.")

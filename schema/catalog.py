@@ -11,7 +11,7 @@ from models.catalog import title_in
 from resolvers import catalog, favorites, prices
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, derived, edge, identity, root, to_one
+from schema.edges import attribute, derived, edge, identity, mutation, root, to_one
 from schema.money import Money, of
 from schema.node import Node, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
@@ -167,17 +167,17 @@ def _given_product(row: ProductRow) -> catalog.GivenProduct:
 
 @strawberry.type
 class CatalogMutation:
-    @strawberry.mutation(description="Create or rename stores. Scope catalog.")
-    async def put_stores(self, info: strawberry.Info, input: PutStoresInput) -> BulkResult:
+    @mutation(description="Create or rename stores. Scope catalog.")
+    async def put_stores(context: Context, input: PutStoresInput) -> BulkResult:
         stores = [catalog.GivenStore(row.external_id, row.name) for row in input.rows]
-        return await bulk(info.context, catalog.put_stores(info.context.viewer, stores))
+        return await bulk(context, catalog.put_stores(context.viewer, stores))
 
-    @strawberry.mutation(description="Create or update products. Scope catalog.")
-    async def put_products(self, info: strawberry.Info, input: PutProductsInput) -> BulkResult:
+    @mutation(description="Create or update products. Scope catalog.")
+    async def put_products(context: Context, input: PutProductsInput) -> BulkResult:
         products = [_given_product(row) for row in input.rows]
-        return await bulk(info.context, catalog.put_products(info.context.viewer, products))
+        return await bulk(context, catalog.put_products(context.viewer, products))
 
-    @strawberry.mutation(description="Set prices, one price point a row. Favourites that wait for it alert within seconds. Scope prices.")
-    async def set_prices(self, info: strawberry.Info, input: SetPricesInput) -> BulkResult:
+    @mutation(description="Set prices, one price point a row. Favourites that wait for it alert within seconds. Scope prices.")
+    async def set_prices(context: Context, input: SetPricesInput) -> BulkResult:
         given_prices = [prices.GivenPrice(row.external_id, row.amount, row.currency, given(row.at)) for row in input.rows]
-        return await bulk(info.context, prices.set_prices(info.context.viewer, given_prices))
+        return await bulk(context, prices.set_prices(context.viewer, given_prices))

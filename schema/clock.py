@@ -6,6 +6,8 @@ from typing import Annotated
 import strawberry
 
 from resolvers import staff
+from schema.context import Context
+from schema.edges import mutation
 from schema.errors import BadUserInput, answered
 from schema.scalars import Instant
 
@@ -24,7 +26,7 @@ Hours = Annotated[int | None, strawberry.argument(description="How many hours be
 
 @strawberry.type
 class ClockMutation:
-    @strawberry.mutation(description="Move the domain's clock forwards: orders, protection, coupons and prices follow; sessions do not. Demo mode alone; scope clock.")
-    async def advance_clock(self, info: strawberry.Info, days: Days = 0, hours: Hours = 0) -> AdvanceClockResult:
+    @mutation(description="Move the domain's clock forwards: orders, protection, coupons and prices follow; sessions do not. Demo mode alone; scope clock.")
+    async def advance_clock(context: Context, days: Days = 0, hours: Hours = 0) -> AdvanceClockResult:
         step = timedelta(days=max(-1000, min(days or 0, 1000)), hours=max(-100000, min(hours or 0, 100000)))
-        return await answered(info.context, staff.advance_clock(info.context.viewer, step), lambda at: ClockAdvanced(now=at))
+        return await answered(context, staff.advance_clock(context.viewer, step), lambda at: ClockAdvanced(now=at))

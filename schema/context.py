@@ -10,15 +10,22 @@ from tortoise.models import Model
 from auth.passwords import Passwords
 from auth.viewer import Viewer
 from delivery.bus import Bus
+from models.accounts import Account
 from models.reads import reads
 from settings import Settings
+
+NEW_TOKEN = (
+    "What the session goes on with, in place of the token that the request brought, which is dead now; for an app a refresh token, "
+    "to be turned at once. Null where the session came by the cookie: that is set anew."
+)
 
 Batch = Callable[[list[Any]], Awaitable[list[Any]]]
 
 
 @dataclass(slots=True)
 class Context:
-    """One operation's. `new_session_token` and `session_ended` tell the HTTP front what to do with the cookie;
+    """One operation's. `new_session_token` and `session_ended` tell the HTTP front what to do with the cookie, which is for this
+    visit of the browser alone unless `new_session_is_remembered`;
     `resume_after` is the cursor that an event stream came back with."""
 
     viewer: Viewer
@@ -29,6 +36,8 @@ class Context:
     resume_after: str | None = None
     new_session_token: str | None = None
     new_device_token: str | None = None
+    new_browser_token: str | None = None
+    new_session_is_remembered: bool = True
     session_ended: bool = False
     loads: "Loads" = field(default_factory=lambda: Loads())
 
@@ -37,9 +46,22 @@ class Context:
         """How often a subscription looks at the tables without a hint."""
         return self.bus.poll_seconds
 
+    async def accounts(self, account_ids: Iterable[int]) -> dict[int, Any]:
+        """The rows of these accounts; that of whoever asks is there already."""
+        own = self.viewer.account
+        known = {own.id: own} if own is not None else {}
+        return {**await self.loads.by_id(Account, set(account_ids) - known.keys()), **known}
+
     @property
     def language(self) -> str:
         return self.viewer.language
+
+    def hand_out(self, token: str) -> str | None:
+        """Let the client go on under its session's new token: by the cookie where it came by one, and in the answer
+        where it brought the old one itself; None where it did not, so that scripts do not get at a cookie's token."""
+        if self.viewer.by_cookie:
+            self.new_session_token, self.new_session_is_remembered = token, self.viewer.remembered
+        return token if self.viewer.by_bearer else None
 
 
 class Loads:

@@ -11,19 +11,21 @@ from resolvers import coupon_offers, coupons
 from schema.bulk import BulkResult, bulk, given
 from schema.catalog import Store, TitleInput
 from schema.context import Context
-from schema.edges import attribute, derived, edge, identity, to_one
+from schema.edges import attribute, derived, edge, identity, mutation, to_one
 from schema.money import Money, of
 from schema.node import Node, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
 from schema.scalars import Amount, Instant
 
-CouponIssuer = strawberry.enum(
-    rows.CouponIssuer,
+CouponIssuer = rows.CouponIssuer
+strawberry.enum(
+    CouponIssuer,
     name="CouponIssuer",
     description="Who pays for it. PLATFORM: good in every store; STORE: good in its own; SPECIAL: given for an occasion.",
 )
-CouponState = strawberry.enum(
-    rows.CouponState,
+CouponState = rows.CouponState
+strawberry.enum(
+    CouponState,
     name="CouponState",
     description="SCHEDULED: not valid yet; ACTIVE: usable now; RESERVED: held by an unpaid order; USED: by a paid one; EXPIRED: ended unused; REVOKED: taken back by the platform.",
 )
@@ -138,17 +140,17 @@ def _given_offer(row: CouponOfferRow) -> coupon_offers.GivenOffer:
 
 @strawberry.type
 class CouponsMutation:
-    @strawberry.mutation(description="Create or change what coupons are issued from. Scope coupons.")
-    async def put_coupon_offers(self, info: strawberry.Info, input: PutCouponOffersInput) -> BulkResult:
+    @mutation(description="Create or change what coupons are issued from. Scope coupons.")
+    async def put_coupon_offers(context: Context, input: PutCouponOffersInput) -> BulkResult:
         offers = [_given_offer(row) for row in input.rows]
-        return await bulk(info.context, coupon_offers.put_coupon_offers(info.context.viewer, offers))
+        return await bulk(context, coupon_offers.put_coupon_offers(context.viewer, offers))
 
-    @strawberry.mutation(description="Give buyers coupons of offers that are there, or revoke them. No operation deletes one. Scope coupons.")
-    async def issue_coupons(self, info: strawberry.Info, input: IssueCouponsInput) -> BulkResult:
+    @mutation(description="Give buyers coupons of offers that are there, or revoke them. No operation deletes one. Scope coupons.")
+    async def issue_coupons(context: Context, input: IssueCouponsInput) -> BulkResult:
         issued = [
             coupon_offers.GivenCoupon(
                 row.external_id, row.account_external_id, row.offer_external_id, row.starts_at, row.ends_at, given(row.revoked_at)
             )
             for row in input.rows
         ]
-        return await bulk(info.context, coupon_offers.issue_coupons(info.context.viewer, issued))
+        return await bulk(context, coupon_offers.issue_coupons(context.viewer, issued))

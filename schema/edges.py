@@ -1,6 +1,6 @@
 """Fields of the graph, declared once and read by both ways of execution.
 
-A field of a type is one of three things: an *attribute* of the row, found by name (`strawberry.field`); a *derived*
+A field of an object is one of three things: an *attribute* of the row, found by name (`strawberry.field`); a *derived*
 value, `(row, context, arguments) → value`; or an *edge* to other rows, `(rows, context, arguments) → one result a
 row`, read for a whole level together. What a field is stands in its metadata, where `wire/execution.py` finds it.
 """
@@ -16,22 +16,26 @@ from tortoise.models import Model
 
 from models.reads import reads
 from schema.context import Context
+from schema.fields import LIST_SIZE as LIST_SIZE
+from schema.fields import attribute as attribute
+from schema.fields import listed as listed
+from schema.in_standing import in_standing
 from schema.scalars import global_id
 
-DERIVED, EDGE, EVENT, LIST_SIZE, PERSONAL = "derived", "edge", "event", "list_size", "personal"
+CHANGE, DERIVED, EDGE, EVENT = "change", "derived", "edge", "event"
+LOADED, PERSONAL = "loaded", "personal"
 
 Derive = Callable[..., Any]
 Read = Callable[..., Awaitable[list[Any]]]
 
 
-def attribute(description: str, *, name: str | None = None) -> Any:
-    """A field that is the row's attribute of the same name."""
-    return strawberry.field(description=description, name=name)
+def loaded(name: str, *, description: str, size: int | None = None) -> Any:
+    """The attribute `name` of a row that is read when it is asked for, by `await row.load()`."""
 
+    async def resolver(root: Any) -> Any:
+        return getattr(await root.load(), name)
 
-def listed(description: str, *, size: int) -> Any:
-    """An attribute that is a list, counted for `size` entries in the cost of a document."""
-    return strawberry.field(description=description, metadata={LIST_SIZE: size})
+    return strawberry.field(resolver=resolver, description=description, metadata={LOADED: name, LIST_SIZE: size})
 
 
 def derived(work: Derive, *, description: str, size: int | None = None, personal: bool = False) -> Any:
@@ -123,6 +127,27 @@ def stream(work: Callable[..., AsyncIterator[Any]], *, description: str, persona
     resolver.__signature__ = _signature(list(signed.parameters.values())[1:])  # type: ignore[attr-defined]
     resolver.__annotations__ = {"info": Info} | {p.name: p.annotation for p in list(signed.parameters.values())[1:]}
     return strawberry.subscription(resolver=resolver, description=description, metadata={EVENT: True, PERSONAL: personal})
+
+
+def mutation(*, description: str) -> Callable[[Callable[..., Awaitable[Any]]], Any]:
+    """Declare `async def work(context, **arguments) -> Answer` as the field of Mutation of the same name.
+
+    A buyer whose standing does not allow it is refused before the work begins, whichever way it is executed.
+    """
+
+    def declare(work: Callable[..., Awaitable[Any]]) -> Any:
+        work = in_standing(work)
+
+        async def resolver(root: Any, info: Info, **arguments: Any) -> Any:
+            return await work(info.context, **arguments)
+
+        signed = inspect.signature(work)
+        given = list(signed.parameters.values())[1:]
+        resolver.__signature__ = _signature(given).replace(return_annotation=signed.return_annotation)  # type: ignore[attr-defined]
+        resolver.__annotations__ = {"info": Info, "return": signed.return_annotation} | {p.name: p.annotation for p in given}
+        return strawberry.mutation(resolver=resolver, description=description, metadata={CHANGE: work})
+
+    return declare
 
 
 def itself(row: Any, context: Context) -> Any:

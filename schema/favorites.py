@@ -13,14 +13,15 @@ from resolvers import catalog, favorites, price_watch
 from schema.bulk import BulkResult, bulk, given
 from schema.catalog import Product
 from schema.context import Context
-from schema.edges import attribute, derived, edge, identity, stream, to_one
+from schema.edges import attribute, derived, edge, identity, mutation, stream, to_one
 from schema.errors import BadUserInput, NotFound, Unavailable, answered
 from schema.money import Money, MoneyInput, of
 from schema.node import Node, own_id, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
 from schema.scalars import Instant, global_id, local_id
 
-WatchKind = strawberry.enum(rows.WatchKind, name="WatchKind", description="What a watch waits for.")
+WatchKind = rows.WatchKind
+strawberry.enum(WatchKind, name="WatchKind", description="What a watch waits for.")
 
 
 @strawberry.type(description="What a favourite's watch waits for. It alerts at most once a price point, and not again within 24 hours.")
@@ -211,33 +212,33 @@ async def _remove_of(context: Context, product_id: str) -> Any:
 
 
 def _removed(favorite_id: int) -> FavoriteRemoved:
-    return FavoriteRemoved(favorite_id=global_id("Favorite", favorite_id))
+    return FavoriteRemoved(favorite_id=strawberry.ID(global_id("Favorite", favorite_id)))
 
 
 @strawberry.type
 class FavoritesMutation:
-    @strawberry.mutation(description="Put a product on the wish list. Again: the same favourite.")
-    async def add_favorite(self, info: strawberry.Info, product_id: ProductId) -> AddFavoriteResult:
-        return await answered(info.context, _add(info.context, product_id), lambda row: FavoriteAdded(favorite=row))
+    @mutation(description="Put a product on the wish list. Again: the same favourite.")
+    async def add_favorite(context: Context, product_id: ProductId) -> AddFavoriteResult:
+        return await answered(context, _add(context, product_id), lambda row: FavoriteAdded(favorite=row))
 
-    @strawberry.mutation(description="Take a favourite off the wish list. Its alerts stay readable.")
-    async def remove_favorite(self, info: strawberry.Info, favorite_id: FavoriteId) -> RemoveFavoriteResult:
-        return await answered(info.context, _remove(info.context, favorite_id), _removed)
+    @mutation(description="Take a favourite off the wish list. Its alerts stay readable.")
+    async def remove_favorite(context: Context, favorite_id: FavoriteId) -> RemoveFavoriteResult:
+        return await answered(context, _remove(context, favorite_id), _removed)
 
-    @strawberry.mutation(description="Take a product off the wish list, for whoever knows the product alone (Product.isFavorite). Otherwise as removeFavorite.")
-    async def remove_favorite_of(self, info: strawberry.Info, product_id: ProductId) -> RemoveFavoriteResult:
-        return await answered(info.context, _remove_of(info.context, product_id), _removed)
+    @mutation(description="Take a product off the wish list, for whoever knows the product alone (Product.isFavorite). Otherwise as removeFavorite.")
+    async def remove_favorite_of(context: Context, product_id: ProductId) -> RemoveFavoriteResult:
+        return await answered(context, _remove_of(context, product_id), _removed)
 
-    @strawberry.mutation(description="Set what a favourite's watch waits for, or pause and resume it.")
-    async def set_watch(self, info: strawberry.Info, input: SetWatchInput) -> SetWatchResult:
-        return await answered(info.context, _set_watch(info.context, input), lambda row: WatchSet(favorite=row))
+    @mutation(description="Set what a favourite's watch waits for, or pause and resume it.")
+    async def set_watch(context: Context, input: SetWatchInput) -> SetWatchResult:
+        return await answered(context, _set_watch(context, input), lambda row: WatchSet(favorite=row))
 
-    @strawberry.mutation(description="Put products on buyers' wish lists. Scope favorites.")
-    async def put_favorites(self, info: strawberry.Info, input: PutFavoritesInput) -> BulkResult:
+    @mutation(description="Put products on buyers' wish lists. Scope favorites.")
+    async def put_favorites(context: Context, input: PutFavoritesInput) -> BulkResult:
         listed = [
             favorites.GivenFavorite(row.account_external_id, row.product_external_id, given(row.added_at)) for row in input.rows
         ]
-        return await bulk(info.context, favorites.put_favorites(info.context.viewer, listed))
+        return await bulk(context, favorites.put_favorites(context.viewer, listed))
 
 
 @strawberry.type(description="A product's price has changed. The same for everybody.")

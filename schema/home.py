@@ -1,6 +1,7 @@
 """A buyer's start page in the graph."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import strawberry
 
@@ -11,7 +12,8 @@ from schema.edges import attribute, edge
 from schema.orders import OrderStatus
 
 
-class Counted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Counted:
     """How many orders of one status there are."""
 
     status: Any

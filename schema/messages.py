@@ -12,7 +12,7 @@ from resolvers import messages, seller_messages
 from schema.bulk import BulkResult, bulk, given
 from schema.catalog import Store
 from schema.context import Context
-from schema.edges import attribute, edge, identity, stream, to_one
+from schema.edges import attribute, edge, identity, mutation, stream, to_one
 from schema.errors import BadUserInput, NotFound, RateLimited, answered
 from schema.node import Node, own_id, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
@@ -21,12 +21,14 @@ from schema.scalars import Instant
 if TYPE_CHECKING:
     from schema.orders import Order
 
-ConversationKind = strawberry.enum(
-    rows.ConversationKind,
+ConversationKind = rows.ConversationKind
+strawberry.enum(
+    ConversationKind,
     name="ConversationKind",
     description="ORDER: with the seller about one order. PROMOTION: what a store promotes; it cannot be answered.",
 )
-MessageAuthor = strawberry.enum(rows.MessageAuthor, name="MessageAuthor", description="Who wrote a message.")
+MessageAuthor = rows.MessageAuthor
+strawberry.enum(MessageAuthor, name="MessageAuthor", description="Who wrote a message.")
 
 
 async def _message(context: Context, message_id: int) -> Any:
@@ -155,19 +157,19 @@ def _given_message(row: SellerMessageRow) -> seller_messages.GivenMessage:
 
 @strawberry.type
 class MessagesMutation:
-    @strawberry.mutation(description="Say something to the seller of an order. At most 30 messages a minute.")
-    async def send_message(self, info: strawberry.Info, input: SendMessageInput) -> SendMessageResult:
-        return await answered(info.context, _send(info.context, input), lambda row: MessageSent(message=row))
+    @mutation(description="Say something to the seller of an order. At most 30 messages a minute.")
+    async def send_message(context: Context, input: SendMessageInput) -> SendMessageResult:
+        return await answered(context, _send(context, input), lambda row: MessageSent(message=row))
 
-    @strawberry.mutation(description="Take everything that the seller has said in a conversation as read. Again changes nothing.")
-    async def mark_read(self, info: strawberry.Info, conversation_id: ConversationId) -> MarkReadResult:
-        work = _mark_read(info.context, conversation_id)
-        return await answered(info.context, work, lambda row: ConversationRead(conversation=row))
+    @mutation(description="Take everything that the seller has said in a conversation as read. Again changes nothing.")
+    async def mark_read(context: Context, conversation_id: ConversationId) -> MarkReadResult:
+        work = _mark_read(context, conversation_id)
+        return await answered(context, work, lambda row: ConversationRead(conversation=row))
 
-    @strawberry.mutation(description="Deliver sellers' messages, each into the conversation it belongs to. Scope messages.")
-    async def send_seller_messages(self, info: strawberry.Info, input: SendSellerMessagesInput) -> BulkResult:
+    @mutation(description="Deliver sellers' messages, each into the conversation it belongs to. Scope messages.")
+    async def send_seller_messages(context: Context, input: SendSellerMessagesInput) -> BulkResult:
         listed = [_given_message(row) for row in input.rows]
-        return await bulk(info.context, seller_messages.send_seller_messages(info.context.viewer, listed))
+        return await bulk(context, seller_messages.send_seller_messages(context.viewer, listed))
 
 
 @strawberry.type(description="A seller has said something to the buyer.")

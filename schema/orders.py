@@ -16,7 +16,7 @@ from schema.bulk import BulkResult, bulk, given
 from schema.catalog import Product, Store
 from schema.context import Context
 from schema.coupons import Coupon
-from schema.edges import attribute, derived, edge, identity, root, to_one
+from schema.edges import attribute, derived, edge, identity, mutation, root, to_one
 from schema.errors import ErrorCodeEnum, NotFound, Unavailable, answered
 from schema.money import Money
 from schema.node import Node, own_id, reads_rows_of
@@ -28,14 +28,16 @@ from schema.shipments import Shipment
 if TYPE_CHECKING:
     from schema.messages import Conversation
 
-OrderStatus = strawberry.enum(
-    rows.OrderStatus,
+OrderStatus = rows.OrderStatus
+strawberry.enum(
+    OrderStatus,
     name="OrderStatus",
     description="PAYMENT_REVIEW: paid, and the payment is looked at; PARTLY_SHIPPED: some of it is still to be shipped; "
     "DELIVERED: the last parcel was; CLOSED: all the money was given back.",
 )
-OrderTab = strawberry.enum(
-    rows.OrderTab,
+OrderTab = rows.OrderTab
+strawberry.enum(
+    OrderTab,
     name="OrderTab",
     description="AWAITING_PAYMENT: with PAYMENT_REVIEW; SHIPPED: PARTLY_SHIPPED, SHIPPED and DELIVERED; AWAITING_REVIEW: completed in the "
     "last 30 days; FINISHED: COMPLETED and CLOSED; DISPUTED: with an open dispute, whatever the status.",
@@ -95,8 +97,12 @@ async def _conversations(found: list[Any], context: Context) -> list[Any]:
 
 async def _actions(found: list[Any], context: Context) -> list[Any]:
     known = await orders.extensions_of([row.id for row in found])
+    owners = await context.accounts([row.account_id for row in found])
     now, language = context.viewer.now, context.language
-    return [[ShownAction(action, language) for action in actions_of(row, known.get(row.id, []), now)] for row in found]
+    return [
+        [ShownAction(action, language) for action in actions_of(row, known.get(row.id, []), owners[row.account_id], now)]
+        for row in found
+    ]
 
 
 async def _order(context: Context, order_id: int) -> Any:
@@ -258,11 +264,11 @@ async def _confirm(context: Context, order_id: str) -> Any:
 
 @strawberry.type
 class OrdersMutation:
-    @strawberry.mutation(description="Say that all has arrived: the order is completed. Not while a dispute is open.")
-    async def confirm_receipt(self, info: strawberry.Info, order_id: OrderId) -> ConfirmReceiptResult:
-        return await answered(info.context, _confirm(info.context, order_id), lambda row: ReceiptConfirmed(order=row))
+    @mutation(description="Say that all has arrived: the order is completed. Not while a dispute is open.")
+    async def confirm_receipt(context: Context, order_id: OrderId) -> ConfirmReceiptResult:
+        return await answered(context, _confirm(context, order_id), lambda row: ReceiptConfirmed(order=row))
 
-    @strawberry.mutation(description="Tell orders, or more about them. Scope orders.")
-    async def put_orders(self, info: strawberry.Info, input: PutOrdersInput) -> BulkResult:
+    @mutation(description="Tell orders, or more about them. Scope orders.")
+    async def put_orders(context: Context, input: PutOrdersInput) -> BulkResult:
         told = [_given_order(row) for row in input.rows]
-        return await bulk(info.context, given_orders.put_orders(info.context.viewer, told))
+        return await bulk(context, given_orders.put_orders(context.viewer, told))

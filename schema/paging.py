@@ -6,7 +6,7 @@ import strawberry
 
 from models.pages import Page, Window
 from schema.context import Context
-from schema.edges import attribute, edge, listed
+from schema.edges import attribute, edge, loaded
 
 T = TypeVar("T")
 
@@ -36,8 +36,8 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]] = listed("The rows of the page, in the list's order.", size=1)
-    page_info: PageInfo = attribute("Where the page stands.")
+    edges: list[Edge[T]] = loaded("edges", description="The rows of the page, in the list's order.", size=1)
+    page_info: PageInfo = loaded("page_info", description="Where the page stands.")
     total_count: int | None = edge(_counts, description="How many rows the whole list has; counted only when asked for.")
 
 

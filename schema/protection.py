@@ -9,7 +9,7 @@ from models import protection as rows
 from resolvers import protection
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, edge, stream
+from schema.edges import attribute, edge, mutation, stream
 from schema.errors import BadUserInput, NotFound, Unavailable, answered
 from schema.node import own_id
 from schema.scalars import Instant
@@ -17,14 +17,16 @@ from schema.scalars import Instant
 if TYPE_CHECKING:
     from schema.orders import Order
 
-ProtectionPhase = strawberry.enum(
-    rows.ProtectionPhase,
+ProtectionPhase = rows.ProtectionPhase
+strawberry.enum(
+    ProtectionPhase,
     name="ProtectionPhase",
     description="NOT_STARTED: not paid, or the payment is being reviewed; AWAITING_SHIPMENT: paid; IN_TRANSIT: shipped; "
     "INSPECTION: all of it delivered; AFTER_SALE: 15 days after the order was completed; ENDED: nothing reopens it.",
 )
-ExtensionState = strawberry.enum(
-    rows.ExtensionState,
+ExtensionState = rows.ExtensionState
+strawberry.enum(
+    ExtensionState,
     name="ExtensionState",
     description="ASKED: the seller has not answered; LAPSED: protection ended before anybody did.",
 )
@@ -120,18 +122,18 @@ async def _request(context: Context, input: RequestProtectionExtensionInput) -> 
 
 @strawberry.type
 class ProtectionMutation:
-    @strawberry.mutation(description="Ask the seller of a shipped order for more days of protection; one open request at a time.")
+    @mutation(description="Ask the seller of a shipped order for more days of protection; one open request at a time.")
     async def request_protection_extension(
-        self, info: strawberry.Info, input: RequestProtectionExtensionInput
+        context: Context, input: RequestProtectionExtensionInput
     ) -> RequestProtectionExtensionResult:
-        return await answered(info.context, _request(info.context, input), lambda row: ProtectionExtensionRequested(order=row))
+        return await answered(context, _request(context, input), lambda row: ProtectionExtensionRequested(order=row))
 
-    @strawberry.mutation(description="Grant or decline more time, or give it unasked. Scope orders.")
-    async def answer_extensions(self, info: strawberry.Info, input: AnswerExtensionsInput) -> BulkResult:
+    @mutation(description="Grant or decline more time, or give it unasked. Scope orders.")
+    async def answer_extensions(context: Context, input: AnswerExtensionsInput) -> BulkResult:
         answers = [
             protection.Answer(row.order_external_id, row.granted, given(row.days), given(row.reason)) for row in input.rows
         ]
-        return await bulk(info.context, protection.answer_extensions(info.context.viewer, answers))
+        return await bulk(context, protection.answer_extensions(context.viewer, answers))
 
 
 async def _follow(context: Context, order_id: OrderId) -> AsyncIterator[Any]:

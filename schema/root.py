@@ -8,19 +8,34 @@ from strawberry.schema.config import StrawberryConfig
 
 from models.refusals import Refusal, Unauthenticated
 from schema.accounts import AccountsMutation, AccountsQuery
+from schema.app_sessions import AppSessionsMutation
+from schema.appeals import AppealsMutation, AppealsQuery
+from schema.authenticator import AuthenticatorMutation
 from schema.catalog import CatalogMutation, CatalogQuery
 from schema.clock import ClockMutation
 from schema.context import Context
 from schema.coupons import CouponsMutation
 from schema.edges import root
+from schema.email_changes import EmailChangesMutation
 from schema.favorites import FavoritesMutation, FavoritesSubscription
+from schema.find_account import FindAccountMutation
 from schema.inputs import build_inputs_fast
+from schema.leaving import LeavingMutation
 from schema.messages import MessagesMutation, MessagesSubscription
 from schema.node import FINDERS, Node
 from schema.orders import OrdersMutation, OrdersQuery
+from schema.passkeys import PasskeysMutation
+from schema.passwords import PasswordsMutation
+from schema.phone_codes import PhoneCodesMutation
 from schema.protection import ProtectionMutation, ProtectionSubscription
 from schema.scalars import SCALARS, Instant, split_id
+from schema.second_factor import SecondFactorMutation
+from schema.sessions import SessionsMutation
 from schema.shipments import ShipmentsMutation
+from schema.sign_in_methods import SignInMethodsMutation, SignInMethodsQuery
+from schema.sign_up import SignUpMutation, SignUpQuery
+from schema.standing import StandingMutation
+from schema.standing_cases import StandingCasesMutation, StandingCasesQuery
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="Any object's id.")]
 
@@ -40,7 +55,7 @@ async def _server_time(context: Context) -> Any:
 
 
 @strawberry.type(description="What can be read.")
-class Query(AccountsQuery, CatalogQuery, OrdersQuery):
+class Query(AccountsQuery, AppealsQuery, CatalogQuery, OrdersQuery, SignInMethodsQuery, SignUpQuery, StandingCasesQuery):
     node: Node | None = root(
         _node, description="Any object that the viewer may see; null for what is missing, malformed or another buyer's.", personal=True
     )
@@ -49,8 +64,10 @@ class Query(AccountsQuery, CatalogQuery, OrdersQuery):
 
 @strawberry.type(description="What can be changed. A buyer's mutation answers its success or a Refusal, and a refusal has changed nothing.")
 class Mutation(
-    AccountsMutation, CatalogMutation, CouponsMutation, FavoritesMutation, MessagesMutation, OrdersMutation, ProtectionMutation,
-    ShipmentsMutation,
+    AccountsMutation, AppSessionsMutation, AppealsMutation, AuthenticatorMutation, CatalogMutation, CouponsMutation, EmailChangesMutation,
+    FavoritesMutation, FindAccountMutation, LeavingMutation, MessagesMutation, OrdersMutation, PasskeysMutation, PasswordsMutation,
+    PhoneCodesMutation, ProtectionMutation, SecondFactorMutation, SessionsMutation, ShipmentsMutation, SignInMethodsMutation,
+    SignUpMutation, StandingCasesMutation, StandingMutation,
 ):
     pass
 
@@ -60,7 +77,7 @@ class Subscription(FavoritesSubscription, MessagesSubscription, ProtectionSubscr
     pass
 
 
-@strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)
+@strawberry.type(name="Mutation", description=Mutation.__strawberry_definition__.description)  # type: ignore[attr-defined]
 class DemoMutation(Mutation, ClockMutation):
     pass
 

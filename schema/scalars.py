@@ -10,6 +10,7 @@ import ciso8601
 import orjson
 import strawberry
 from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
 
 from models.money import parse_amount
 from models.refusals import NotFound
@@ -58,7 +59,7 @@ def parse_decimal(value: Any) -> Decimal:
         raise GraphQLError('An amount is written as text with digits and a point, for example "3.90".') from None
 
 
-SCALARS = {
+SCALARS: dict[object, ScalarDefinition] = {
     Instant: strawberry.scalar(
         name="DateTime",
         description="An instant in RFC 3339 with an offset; answers are always in UTC.",

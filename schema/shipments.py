@@ -7,7 +7,7 @@ import strawberry
 from resolvers import shipments, tracking
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, edge
+from schema.edges import attribute, edge, mutation
 from schema.scalars import Instant
 
 
@@ -87,13 +87,13 @@ def _parcel(row: ShipmentRow) -> shipments.Parcel:
 
 @strawberry.type
 class ShipmentsMutation:
-    @strawberry.mutation(description="Ship orders, in whole or in part. Scope orders.")
-    async def ship_orders(self, info: strawberry.Info, input: ShipOrdersInput) -> BulkResult:
-        return await bulk(info.context, shipments.ship_orders(info.context.viewer, [_parcel(row) for row in input.rows]))
+    @mutation(description="Ship orders, in whole or in part. Scope orders.")
+    async def ship_orders(context: Context, input: ShipOrdersInput) -> BulkResult:
+        return await bulk(context, shipments.ship_orders(context.viewer, [_parcel(row) for row in input.rows]))
 
-    @strawberry.mutation(description="Tell what carriers say of parcels. Tracking never moves backwards. Scope orders.")
-    async def add_tracking_events(self, info: strawberry.Info, input: AddTrackingEventsInput) -> BulkResult:
+    @mutation(description="Tell what carriers say of parcels. Tracking never moves backwards. Scope orders.")
+    async def add_tracking_events(context: Context, input: AddTrackingEventsInput) -> BulkResult:
         scans = [
             tracking.Scan(row.tracking_number, row.at, row.status, given(row.place), given(row.region)) for row in input.rows
         ]
-        return await bulk(info.context, tracking.add_tracking_events(info.context.viewer, scans))
+        return await bulk(context, tracking.add_tracking_events(context.viewer, scans))

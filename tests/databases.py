@@ -96,7 +96,7 @@ async def connected_server() -> asyncpg.Connection:
 
 def settings_for(url: str, **given: object) -> Settings:
     """Settings of the demo mode for this database; `given` goes first."""
-    return Settings(**{"mode": Mode.DEMO, "database_url": url, "database_pool_size": 5, **given})  # type: ignore[arg-type]
+    return Settings(**{"mode": Mode.DEMO, "database_url": url, "database_pool_size": 5, "captcha_cost": 1, **given})  # type: ignore[arg-type]
 
 
 @asynccontextmanager

@@ -7,6 +7,12 @@ from typing import Any
 
 from auth.credentials import Credentials
 from auth.viewer import Viewer
+from models.standing_cases import Signal
+from models.unit_of_work import Work, unit_of_work
+from resolvers.standing_signals import Finding, propose
+from schema.scalars import local_id
+from tests.authenticators import turn_on
+from tests.passkey_device import Authenticator
 from tests.shop import Buyer, Shop
 from tests.wire.queries import Known
 
@@ -16,7 +22,10 @@ PRODUCTS = 24
 
 @dataclass
 class Filled:
-    """`viewers` are who may ask: a buyer with everything (twice: in Russian too), one with nothing, and nobody."""
+    """`viewers` are who may ask: a buyer with everything (twice: in Russian too), one with nothing, and nobody.
+
+    The buyers may read what staff do, as nobody may who comes over the wire: few documents would be without an error else.
+    """
 
     viewers: dict[str, Viewer]
     known: Known
@@ -31,11 +40,18 @@ async def fill(shop: Shop) -> Filled:
     await coupons(shop, full, now)
     await orders(shop, full, now)
     await messages(shop, full, now)
+    await turn_on(full)
+    await passkey(shop, full)
+    await full.data('mutation { requestEmailChange(input: { email: "wanted@shop.example" }) { __typename } }')
+    await standings(shop, full, empty, now)
+    await leaving(shop, full, now)
     viewers = {name: await shop.service.viewer(Credentials(bearer=buyer.token)) for name, buyer in (("full", full), ("empty", empty))}
     russian = await shop.service.viewer(Credentials(bearer=full.token))
     russian.language = "ru"
     viewers |= {"russian": russian, "nobody": Viewer(now=now), "refused": Viewer(now=now, refused=True)}
     for viewer in viewers.values():
+        if viewer.account_id is not None:
+            viewer.staff_id, viewer.scopes = 1, frozenset({"standing"})
         viewer.now = viewers["full"].now
     return Filled(viewers, await known(full))
 
@@ -193,6 +209,57 @@ async def messages(shop: Shop, buyer: Buyer, now: datetime) -> None:
     answer = await buyer.data(query, input={"conversationId": about, "text": "Where is it?"})
     assert answer["sendMessage"]["__typename"] == "MessageSent"
     await put(shop, "sendSellerMessages", [{**rows[0], "externalId": "m9", "text": "Soon", "sentAt": now.isoformat()}])
+
+
+async def passkey(shop: Shop, buyer: Buyer) -> None:
+    """A passkey that was used once."""
+    device = Authenticator(f"http://localhost:{shop.service.settings.port}")
+    begun = (await buyer.data("mutation { beginPasskey { ... on PasskeyCreation { challengeId options } } }"))["beginPasskey"]
+    given = {"challengeId": begun["challengeId"], "credential": device.create(begun["options"]), "name": "Телефон «Ё»"}
+    query = "mutation($input: AddPasskeyInput!) { addPasskey(input: $input) { __typename } }"
+    assert (await buyer.data(query, input=given))["addPasskey"]["__typename"] == "PasskeyAdded"
+    asked = (await buyer.data("mutation { beginPasskeySignIn { ... on PasskeyRequest { challengeId options } } }"))["beginPasskeySignIn"]
+    given = {"challengeId": asked["challengeId"], "credential": device.get(asked["options"])}
+    query = "mutation($input: ReauthenticateByPasskeyInput!) { reauthenticateByPasskey(input: $input) { __typename } }"
+    assert (await buyer.data(query, input=given))["reauthenticateByPasskey"]["__typename"] == "Reauthenticated"
+
+
+async def standings(shop: Shop, full: Buyer, empty: Buyer, now: datetime) -> None:
+    """A buyer who is warned, and whose appeal was rejected after a question; one who is blocked; and cases."""
+    decided = {"reason": "RULES", "text": "Осторожно 🙂"}
+    await put(shop, "setStandings", [
+        {"externalId": "full", "accountExternalId": full.external_id, "level": "WARNED", "until": (now + 90 * DAY).isoformat(), **decided},
+        {"externalId": "empty", "accountId": empty.id, "level": "BLOCKED", **decided},
+    ])  # fmt: skip
+    query = 'mutation { appeal(input: {text: "Нет\\n灯"}) { ... on AppealOpened { appeal { id } } } }'
+    appeal = (await full.data(query))["appeal"]["appeal"]["id"]
+    assert (await empty.data(query))["appeal"]["appeal"]
+    other = await shop.staff_with("standing")
+    move = "mutation($rows: [AppealRow!]!) { decideAppeals(input: {rows: $rows}) { results { status } } }"
+    for state in ("IN_REVIEW", "NEEDS_INFO", "REJECTED"):
+        answer = await other.data(move, rows=[{"appealId": appeal, "state": state, "text": "?"}])
+        assert answer["decideAppeals"]["results"] == [{"status": "UPDATED"}]
+    ids = {local_id(buyer.id, "Account"): buyer for buyer in (full, empty)}
+    found = [Finding(one, Signal.DISPUTES, {"orders": 5, "disputed": 3, "evidence": [1, 2, 3]}) for one in ids]
+    await propose([*found, Finding(min(ids), Signal.SHARED_PHONE, {"accounts": 1, "offers": [1], "evidence": [max(ids)]})], now)
+    listed = await other.data("{ standingCases(first: 1) { edges { node { id } } } }")
+    dismiss = "mutation($rows: [CaseRow!]!) { decideCases(input: {rows: $rows}) { results { status } } }"
+    await other.data(dismiss, rows=[{"caseId": listed["standingCases"]["edges"][0]["node"]["id"]}])
+
+
+@unit_of_work
+async def plan_deletion(work: Work, account_id: int, now: datetime) -> None:
+    """As deleteAccount does, which would sign the buyer out and not be done with this money held."""
+    await work.execute("INSERT INTO account_deletion (account_id, requested_at, erase_at) VALUES ($1, $2, $3)", account_id, now, now + 7 * DAY)
+
+
+async def leaving(shop: Shop, buyer: Buyer, now: datetime) -> None:
+    """A copy of the buyer's data that is ready, and an end of the account."""
+    answer = await buyer.data("mutation { exportMyData { __typename } }")
+    assert answer["exportMyData"]["__typename"] == "DataExportRequested"
+    await shop.work()
+    viewer = await shop.service.viewer(Credentials(bearer=buyer.token))
+    await plan_deletion(viewer.require_buyer(), now)
 
 
 LISTS = ("favorites", "priceDrops", "coupons", "orders", "conversations")

@@ -22,6 +22,7 @@ ONLY_IN = {
     "graphql": ("schema/", "wire/"),
     "starlette": ("server.py", "wire/", "auth/"),
     "uvicorn": ("server.py", "wire/"),
+    "limits": ("auth/traffic.py",),
 }
 NAMES = {"utils", "helpers", "common", "base_service", "manager"}
 SOURCES = sorted(path for path in ROOT.glob("*.py")) + sorted(
@@ -58,6 +59,20 @@ def test_arrows_run_one_way_and_libraries_stay_behind_their_doors(path: Path) ->
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_way_in_goes_through_the_second_factor() -> None:
+    """`enter` opens a session at once: that is for the gate, for new accounts, and for passkeys, which are both factors."""
+    past_it = {
+        name_of(path)
+        for path in SERVICE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "resolvers.entry" and "enter" in {alias.name for alias in node.names}
+    }
+    assert "resolvers/second_factor.py" in past_it
+    assert past_it <= {"resolvers/second_factor.py", "resolvers/sign_up.py", "resolvers/passkeys.py"}
+    opens = {name_of(path) for path in SERVICE if "open_session(" in path.read_text()}
+    assert opens == {"auth/sessions.py", "resolvers/entry.py"}
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_imports_stand_at_the_top(path: Path) -> None:
     tree = ast.parse(path.read_text())
@@ -89,7 +104,7 @@ def test_no_file_is_named_after_nothing() -> None:
 
 def test_a_domain_has_one_name_in_every_folder() -> None:
     """`grep` finds an operation by changing the folder: a domain of the schema has resolvers and tables of its name."""
-    kit = {"__init__", "bulk", "context", "edges", "errors", "inputs", "money", "node", "paging", "root", "scalars"}
+    kit = {"__init__", "bulk", "context", "edges", "errors", "fields", "in_standing", "inputs", "money", "node", "paging", "root", "scalars"}
     resolvers = {path.stem for path in (ROOT / "resolvers").glob("*.py")}
     shown_only = {"clock"}
     missing = {path.stem for path in (ROOT / "schema").glob("*.py")} - kit - shown_only - resolvers

@@ -18,6 +18,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLScalarType,
+    ObjectValueNode,
     SelectionSetNode,
     VariableNode,
     get_named_type,
@@ -25,11 +26,13 @@ from graphql import (
     is_leaf_type,
 )
 
-from schema.edges import DERIVED, EDGE, EVENT, edge_key
-from wire.plans import NO_VARIABLES, Arguments, EdgeUse, Level, Surprise
+from schema.edges import CHANGE, DERIVED, EDGE, EVENT, LOADED, edge_key
+from schema.inputs import converter
+from wire.plans import NO_VARIABLES, Arguments, Change, EdgeUse, Level, Surprise
 from wire.selections import NotPlannable, Selections, below, response_key
 
 STRAWBERRY = "strawberry-definition"
+FIRST = "o0"  # the function that builds the level's own rows
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class _Source:
     arguments: list[Arguments] = field(default_factory=list)
     objects: int = 0
     values: int = 0
+    loads: bool = False
 
     def named(self, value: Any) -> str:
         name = f"n{len(self.scope)}"
@@ -68,7 +72,22 @@ def compiled(selections: Selections, kind: GraphQLObjectType, asked: Sequence[Se
     """
     source = _Source()
     first = _object(source, selections, kind, asked)
-    return Level(source.function(first), source.edges, source.arguments)
+    return Level(source.function(first), source.edges, source.arguments, source.loads)
+
+
+def changes(selections: Selections, kind: GraphQLObjectType, asked: Sequence[SelectionSetNode]) -> list[Change]:
+    """What `asked` of the mutation type calls, in this order.
+
+    Raises:
+        NotPlannable: stock execution must answer.
+    """
+    found = []
+    for key, nodes in selections.fields(kind, asked).items():
+        definition, declared = _declared(kind, nodes[0])
+        if declared is None or CHANGE not in declared.metadata:
+            raise NotPlannable
+        found.append(Change(declared.metadata[CHANGE], key, nodes, _arguments(definition, nodes[0])))
+    return found
 
 
 def _object(
@@ -85,6 +104,10 @@ def _object(
             source.edges.append(_edge(selections, definition, declared.metadata[EDGE], nodes))
             value = "None"
         else:
+            if declared is not None and LOADED in declared.metadata:
+                if name != FIRST:
+                    raise NotPlannable  # what is loaded are the rows of the level
+                source.loads = True
             value = _value(source, selections, kind, definition, declared, nodes)
         entries.append(f"{key!r}: {value}")
     made = f"{{{', '.join(entries)}}}"
@@ -114,7 +137,7 @@ def _value(
         value = f"{source.named(declared.metadata[DERIVED])}(r, c{_call_arguments(source, definition, nodes[0])})"
     elif EVENT in declared.metadata:
         value = "r"
-    elif declared.base_resolver is None:
+    elif declared.base_resolver is None or LOADED in declared.metadata:
         value = f"r.{declared.python_name}"
     else:
         raise NotPlannable
@@ -155,6 +178,8 @@ def _edge(selections: Selections, definition: GraphQLField, work: Any, nodes: li
     is_list = isinstance(kind, GraphQLList)
     if is_list:
         kind, _ = _bare(kind.of_type)
+    if any(is_input_object_type(get_named_type(argument.type)) for argument in definition.args.values()):
+        raise NotPlannable  # two such objects cannot be told to be the same read
     arguments = _arguments(definition, nodes[0])
     use = EdgeUse(work, response_key(nodes[0]), arguments, is_list, required)
     if arguments.fixed is not None:
@@ -176,9 +201,10 @@ def _call_arguments(source: _Source, definition: GraphQLField, node: FieldNode) 
 
 
 def _arguments(definition: GraphQLField, node: FieldNode) -> Arguments:
-    if any(is_input_object_type(get_named_type(argument.type)) for argument in definition.args.values()):
-        raise NotPlannable  # Strawberry's to make an object of
-    names = {name: argument.extensions[STRAWBERRY].python_name for name, argument in definition.args.items()}
+    names = {}
+    for name, argument in definition.args.items():
+        declared = argument.extensions[STRAWBERRY]
+        names[name] = declared.python_name, converter(declared.type)
     found = Arguments(definition, node, names)
     if not any(_has_variable(argument.value) for argument in node.arguments or ()):
         try:
@@ -189,6 +215,8 @@ def _arguments(definition: GraphQLField, node: FieldNode) -> Arguments:
 
 
 def _has_variable(node: Any) -> bool:
+    if isinstance(node, ObjectValueNode):
+        return any(_has_variable(field.value) for field in node.fields)
     return isinstance(node, VariableNode) or any(_has_variable(value) for value in getattr(node, "values", None) or ())
 
 

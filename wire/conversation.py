@@ -157,6 +157,8 @@ class Conversation:
         except TooMany:
             raise Closed(4429, "Too many sockets") from None
         self._viewer = viewer
+        # A rotation, a turn or the end of an access token leaves the session, and with it the socket, alive.
+        self._credentials = replace(self._credentials, session_id=viewer.session_id)
         self._be_greeted()
         await self._say(b'{"type":"connection_ack"}')
 

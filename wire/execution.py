@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema
+from graphql import ExecutionResult, GraphQLError, GraphQLObjectType, GraphQLSchema
 from graphql.execution.execute import create_source_event_stream, execute_subscription_event
 from graphql.execution.values import VariableValues, get_variable_values
 
@@ -18,6 +18,7 @@ from settings import Settings
 from wire.documents import Prepared
 from wire.errors import RequestError, error_body, logged
 from wire.executor import Outcome, PlannedExecutor, executor, plans_of
+from wire.mutations import change
 from wire.plans import NO_VARIABLES, Surprise, run
 
 MOST_ERRORS = 20
@@ -25,7 +26,8 @@ MOST_ERRORS = 20
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What execution needs. `counts` tells how often an answer was `planned`, met a surprise, and went the stock way."""
+    """What execution needs. `counts` tells how often an answer was `planned`, met a surprise, and went the stock way; each
+    root field of a mutation is an answer of its own."""
 
     schema: GraphQLSchema
     settings: Settings
@@ -51,7 +53,12 @@ async def execute(engine: Engine, prepared: Prepared, variables: dict[str, Any],
     try:
         async with asyncio.timeout(engine.settings.request_seconds):
             outcome = _outcome(engine, prepared, coerced)
-            if prepared.kind == "query" and outcome is not None:
+            if prepared.kind == "mutation" and outcome is not None:
+                changes = outcome.changes(_root(engine, prepared), prepared.operation.selection_set)
+                if changes:
+                    changed = await change(engine.schema, prepared, outcome, changes, coerced, context, engine.counts)
+                    return _answer(changed, context)
+            elif outcome is not None:
                 try:
                     data = await _planned(engine, prepared, outcome, coerced, None, context)
                 except Surprise:
@@ -89,7 +96,7 @@ async def subscribe(
     try:
         async for event in stream:
             context.loads = Loads()
-            context.viewer = replace(context.viewer, now=await now())
+            context.viewer = replace(context.viewer, now=await now(), account=None)  # the row is as old as the stream
             payload = await _event(engine, prepared, outcome, stock, event, context)
             yield Event(payload, getattr(event, "cursor", None))
     except GraphQLError as error:
@@ -127,13 +134,18 @@ async def _planned(
     Raises:
         Surprise: stock execution must answer.
     """
-    kind = engine.schema.get_root_type(prepared.operation.operation)
-    level = outcome.level(kind, [prepared.operation.selection_set]) if kind is not None else None
+    level = outcome.level(_root(engine, prepared), [prepared.operation.selection_set])
     if level is None:
         return None
     (data,) = await run(level, [root], context, variables)
     engine.counts["planned"] += 1
     return data
+
+
+def _root(engine: Engine, prepared: Prepared) -> GraphQLObjectType:
+    kind = engine.schema.get_root_type(prepared.operation.operation)
+    assert kind is not None  # the document is valid
+    return kind
 
 
 def _variables(engine: Engine, prepared: Prepared, given: dict[str, Any]) -> VariableValues:

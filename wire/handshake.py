@@ -3,9 +3,9 @@
 from starlette.types import Scope
 
 from auth.credentials import Credentials
+from auth.origins import origin_allowed
 from delivery.texts import spoken
 from settings import Mode, Settings
-from wire.origins import origin_allowed
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -25,9 +25,23 @@ def device_cookie_name(settings: Settings) -> str:
     return cookie_name(settings).replace("sid", "did")
 
 
+def browser_cookie_name(settings: Settings) -> str:
+    """The name of the cookie by which the browser is known that asked for what a mail's link finishes."""
+    return cookie_name(settings).replace("sid", "bid")
+
+
+def oauth_cookie_name(settings: Settings) -> str:
+    """The name of the cookie that binds sign-ins at providers to the browser that began them."""
+    return cookie_name(settings).replace("sid", "oauth")
+
+
 def cookie_of(scope: Scope, settings: Settings) -> str | None:
     """The session cookie's value; None where there is none."""
-    wanted = cookie_name(settings)
+    return cookie_value(scope, cookie_name(settings))
+
+
+def cookie_value(scope: Scope, wanted: str) -> str | None:
+    """The value of the first cookie of this name; None where there is none or it is empty."""
     for given, value in scope["headers"]:
         if given == b"cookie":
             for pair in value.decode("latin-1").split(";"):

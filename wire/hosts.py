@@ -1,6 +1,7 @@
 """By what names the service is called, and from where: Host headers and proxies are believed only as far as settings say."""
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -40,7 +41,7 @@ class Proxies:
             return address
         for hop in reversed(forwarded.decode("latin-1").split(",")):
             hop = hop.strip().removeprefix("[").removesuffix("]")
-            if not _is_address(hop):
+            if _address(hop) is None:
                 return address
             address = hop
             if not self._is_ours(hop):
@@ -48,7 +49,8 @@ class Proxies:
         return address
 
     def _is_ours(self, address: str) -> bool:
-        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self._networks)
+        parsed = _address(address)
+        return parsed is not None and any(parsed in network for network in self._networks)
 
 
 def _names_of(url: str) -> set[str]:
@@ -65,9 +67,9 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdecimal() else host
 
 
-def _is_address(text: str) -> bool:
+@lru_cache(maxsize=4096)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None

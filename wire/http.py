@@ -15,19 +15,19 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from auth.credentials import Credentials
+from auth.origins import origin_allowed
 from delivery.texts import FALLBACK, spoken
 from models.refusals import ErrorCode, Failure
 from schema.context import Context
 from settings import Mode
 from wire import graphiql, sse
 from wire.body import GraphQLRequest, asked, posted
-from wire.cookies import device_cookie, no_cookie, session_cookie
+from wire.cookies import browser_cookie, device_cookie, no_cookie, session_cookie
 from wire.documents import Prepared
 from wire.errors import IN_GRAPHQL, TRY_AGAIN, RequestError, logged, request_errors
-from wire.handshake import cookie_name, device_cookie_name
+from wire.handshake import browser_cookie_name, cookie_name, device_cookie_name
 from wire.hosts import Hosts, Proxies
 from wire.negotiation import JSON, Accepted, accepted, is_json
-from wire.origins import origin_allowed
 from wire.process import Service
 
 Headers = list[tuple[bytes, bytes]]
@@ -122,6 +122,7 @@ class Front:
         self.origins: dict[tuple[bytes, bytes], bool] = {}
         self.cookie = cookie_name(service.settings).encode() + b"="
         self.device_cookie = device_cookie_name(service.settings).encode() + b"="
+        self.browser_cookie = browser_cookie_name(service.settings).encode() + b"="
         self.has_page = service.settings.mode is not Mode.PRODUCTION
         self.running = 0
 
@@ -168,13 +169,7 @@ class Front:
         if takes.json is None and not takes.stream:
             raise RequestError(406, ErrorCode.NOT_ACCEPTABLE)
         _check_origin(head, origin_is_allowed)
-        # A browser too old for Sec-Fetch-Site sends a form's cookie along; a header of one's own it does not send.
-        if (
-            b"cookie" in head
-            and b"origin" not in head
-            and b"sec-fetch-site" not in head
-            and not (head.get(b"x-requested-with") or head.get(b"graphql-require-preflight"))
-        ):
+        if b"cookie" in head and not _may_bring_cookies(head):
             raise RequestError(403, ErrorCode.CSRF_REJECTED)
         await self._run(exchange, takes, posted(body), is_get=False)
 
@@ -278,12 +273,14 @@ class Front:
             return result, orjson.dumps(result)
         if context.new_session_token is not None:
             exchange.headers = [h for h in exchange.headers if h[0] != b"set-cookie"]
-            exchange.headers.append((b"set-cookie", session_cookie(context.new_session_token, self.settings)))
+            exchange.headers.append((b"set-cookie", session_cookie(context.new_session_token, self.settings, context.new_session_is_remembered)))
             if context.new_device_token is not None:
                 exchange.headers.append((b"set-cookie", device_cookie(context.new_device_token, self.settings)))
         elif context.session_ended:
             exchange.headers.append((b"set-cookie", no_cookie(self.settings)))
             exchange.headers.append((b"clear-site-data", b'"cookies", "storage"'))
+        if context.new_browser_token is not None and _may_bring_cookies(exchange.head):
+            exchange.headers.append((b"set-cookie", browser_cookie(context.new_browser_token, self.settings)))
         return result, body
 
     async def _stream(self, exchange: Exchange, prepared: Prepared, variables: dict[str, Any]) -> None:
@@ -304,6 +301,7 @@ class Front:
                 agent=head.get(b"user-agent", b"")[:LONGEST_AGENT].decode("latin-1"),
                 language=_spoken(head.get(b"accept-language")),
                 device=_cookie(head.get(b"cookie"), self.device_cookie),
+                browser=_cookie(head.get(b"cookie"), self.browser_cookie),
             )
         )
         if viewer.refused and cookie is not None:
@@ -406,6 +404,18 @@ def _bearer(head: dict[bytes, bytes]) -> str | None:
         return None
     scheme, _, token = given.decode("latin-1").partition(" ")
     return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
+def _may_bring_cookies(head: dict[bytes, bytes]) -> bool:
+    """Whether a POST with this head may come with a cookie.
+
+    A browser too old for Sec-Fetch-Site sends a form's cookie along; a header of one's own it does not send.
+    """
+    return (
+        b"origin" in head
+        or b"sec-fetch-site" in head
+        or bool(head.get(b"x-requested-with") or head.get(b"graphql-require-preflight"))
+    )
 
 
 def _cookie(header: bytes | None, start: bytes) -> str | None:

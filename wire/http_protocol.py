@@ -27,6 +27,7 @@ except ImportError:  # Windows knows no such limit
 HEAD_SECONDS = 10.0
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + MAX_QUERY_STRING + 16 * 1024  # what lies between is the endpoint's to refuse
 LINGER_SECONDS = 1.0  # how long what was on its way is still read, so that no reset overtakes the refusal
+ON_ITS_WAY_SECONDS = 0.2  # how long an idle connection is kept open when the server stops
 FILES_KEPT_FREE = 100
 
 REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
@@ -36,6 +37,38 @@ class Stage(enum.Enum):
     IDLE = 1
     HEAD = 2
     BODY = 3
+
+
+class OneWrite:
+    """A response's transport: its head waits for its body until the end of the loop's turn, so that both are one call."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self.transport = transport
+        self.loop = loop
+        self.head: bytes | None = None
+        self.begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self.begun:
+            self.begun, self.head = True, data
+            self.loop.call_soon(self.flush)
+        elif self.head is None:
+            self.transport.write(data)
+        else:
+            head, self.head = self.head, None
+            self.transport.write(head + data)
+
+    def flush(self) -> None:
+        if self.head is not None:
+            head, self.head = self.head, None
+            self.transport.write(head)
+
+    def is_closing(self) -> bool:
+        return self.transport.is_closing()
+
+    def close(self) -> None:
+        self.flush()
+        self.transport.close()
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -73,7 +106,10 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.stage = Stage.BODY
         self.stop_head_timer()
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.transport = OneWrite(self.transport, self.loop)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         self.stage = Stage.IDLE
@@ -82,6 +118,13 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_head_timer()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops. A request that is on its way is answered, so that its client need not guess what became of it."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(ON_ITS_WAY_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         self.refuse(RequestError(400, ErrorCode.BAD_REQUEST))
@@ -104,6 +147,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.refused or self.transport.is_closing():
             return
         self.refused = True
+        if self.cycle is not None:
+            self.cycle.transport.flush()  # type: ignore[attr-defined]
         if self.cycle is None or self.cycle.response_complete:
             body = orjson.dumps({"errors": request_errors(refused, secrets.token_hex(8), FALLBACK)})
             headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body)), *ALWAYS, (b"connection", b"close")]

@@ -40,7 +40,15 @@ MAX_STRING_BYTES = 10 * 1024
 MAX_LIST = 100
 MAX_ROWS = 500
 ROWS = "rows"
-CREDENTIAL_FIELDS = frozenset({"signIn"})
+CREDENTIAL_FIELDS = frozenset(
+    {
+        *("answerSecondFactor", "confirmSecondFactor", "renewRecoveryCodes", "removeSecondFactor"),
+        *("beginPasskey", "addPasskey", "beginPasskeySignIn", "signInByPasskey", "reauthenticateByPasskey"),
+        *("signIn", "refreshSession", "reauthenticate", "requestPhoneCode", "verifyPhoneCode"),
+        *("signUp", "activate", "changePassword", "requestPasswordReset", "resetPassword"),
+        *("requestEmailChange", "confirmEmailChange", "findAccount"),
+    }
+)
 _COSTS_KEPT = 64
 
 

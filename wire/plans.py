@@ -6,8 +6,10 @@ the same loads, so that nothing is read twice.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from types import NoneType
 from typing import Any
 
 from graphql import FieldNode, GraphQLField, get_argument_values
@@ -16,6 +18,7 @@ from graphql.execution.values import VariableValues
 from models import database
 from schema.context import Context
 from schema.edges import edge_key
+from schema.inputs import Build, converted
 
 NO_VARIABLES = VariableValues({}, {})
 
@@ -29,21 +32,24 @@ class Surprise(Exception):
 
 @dataclass(slots=True)
 class Arguments:
-    """The arguments of one field in one document, by the names that Python has for them.
+    """The arguments of one field in one document: `names` says what Python calls each, and how it is converted.
 
     `fixed` are those of a field that names no variable: worked out once.
     """
 
     definition: GraphQLField
     node: FieldNode
-    names: dict[str, str]
+    names: dict[str, tuple[str, Build | None]]
     fixed: dict[str, Any] | None = None
 
     def values(self, variables: VariableValues) -> dict[str, Any]:
         if self.fixed is not None:
             return self.fixed
-        given = get_argument_values(self.definition, self.node, variables)
-        return {self.names[name]: value for name, value in given.items()}
+        values = {}
+        for name, value in get_argument_values(self.definition, self.node, variables).items():
+            own, convert = self.names[name]
+            values[own] = converted(value, convert)
+        return values
 
 
 @dataclass(slots=True)
@@ -61,15 +67,27 @@ class EdgeUse:
 
 
 @dataclass(slots=True)
+class Change:
+    """One root field of a mutation as one document asks for it."""
+
+    work: Callable[..., Awaitable[Any]]
+    response_key: str
+    nodes: list[FieldNode]
+    arguments: Arguments
+
+
+@dataclass(slots=True)
 class Level:
     """The rows of one type at one place of a document.
 
     `build(rows, context, edges, arguments)` gives a dict for each row, and adds to `edges[n]` what waits for edge n.
+    `loads`: the rows have to be loaded first.
     """
 
     build: Callable[..., list[dict[str, Any]]]
     edges: list[EdgeUse]
     derived_arguments: list[Arguments]
+    loads: bool = False
 
 
 async def run(level: Level, rows: Sequence[Any], context: Context, variables: VariableValues) -> list[dict[str, Any]]:
@@ -87,6 +105,9 @@ async def run(level: Level, rows: Sequence[Any], context: Context, variables: Va
 
 
 async def _run(level: Level, rows: Sequence[Any], context: Context, variables: VariableValues) -> list[dict[str, Any]]:
+    if level.loads:
+        for row in rows:
+            await row.load()
     waiting: list[Waiting] = [[] for _ in level.edges]
     built = level.build(rows, context, waiting, [one.values(variables) for one in level.derived_arguments])
     asked = [(use, pending) for use, pending in zip(level.edges, waiting, strict=True) if pending]
@@ -131,22 +152,20 @@ async def _descend(
     use: EdgeUse, child: Level, pending: Waiting, results: list[Any], context: Context, variables: VariableValues
 ) -> None:
     name = use.response_key
-    there: list[tuple[dict[str, Any], Any]] = []
-    for (_, target), result in zip(pending, results, strict=True):
-        if result is not None:
-            there.append((target, result))
-        elif use.is_required:
+    if NoneType in set(map(type, results)):
+        if use.is_required:
             raise Surprise
-    rows = [row for _, result in there for row in result] if use.is_list else [result for _, result in there]
-    for row in rows:
-        if row is None or isinstance(row, BaseException):
-            raise Surprise
+        pending = [one for one, result in zip(pending, results, strict=True) if result is not None]
+        results = [result for result in results if result is not None]
+    rows = list(chain.from_iterable(results)) if use.is_list else results
+    if any(issubclass(kind, NoneType | BaseException) for kind in set(map(type, rows))):
+        raise Surprise
     built = await _run(child, rows, context, variables) if rows else []
     if not use.is_list:
-        for (target, _), one in zip(there, built, strict=True):
+        for (_, target), one in zip(pending, built, strict=True):
             target[name] = one
         return
     taken = 0
-    for target, result in there:
-        target[name] = built[taken : taken + len(result)]
-        taken += len(result)
+    for (_, target), result in zip(pending, results, strict=True):
+        end = taken + len(result)
+        target[name], taken = built[taken:end], end

@@ -10,6 +10,9 @@ from graphql import FieldNode, OperationDefinitionNode, TypeInfo, TypeInfoVisito
 
 from auth.credentials import Credentials, is_staff_token, viewer_of
 from auth.passwords import Passwords
+from auth.providers.configured import configured
+from auth.providers.outbound import Outbound
+from auth.providers.provider import Provider
 from auth.sessions import is_session_live
 from auth.viewer import Viewer
 from delivery.bus import Bus
@@ -38,15 +41,18 @@ class Service:
     documents: Documents
     passwords: Passwords
     bus: Bus = field(default_factory=Bus)
+    outbound: Outbound = field(default_factory=Outbound)
     demo: dict[str, Any] | None = None
     draining: bool = False
     budget: Budget | None = field(init=False)
     sockets: Sockets = field(init=False)
     streams: Streams = field(init=False)
+    providers: dict[str, Provider] = field(init=False)
 
     def __post_init__(self) -> None:
         self.sockets = Sockets(self.is_live)
         self.streams = Streams(self)
+        self.providers = configured(self.settings, self.outbound)
         self.budget = Budget(self.settings) if self.settings.bounds_cost else None
 
     @classmethod

@@ -1,7 +1,7 @@
 """Whose connections are open: sockets and event streams by session, so that a session's end ends them too.
 
-A hint on the bus (`session:ID`) has a session looked at again at once; without the bus every session that has
-connections is looked at again within 15 s.
+A hint on the bus (`session:ID`) has a session looked at again at once, as has the instant of its end; without the bus
+every session that has connections is looked at again within 15 s.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from typing import Protocol
 from auth.guessing import network_of
 from auth.viewer import Viewer
 from delivery.bus import Bus
+from models.instants import utc_now
 
 SOCKETS_A_BUYER = 10
 STREAMS_A_BUYER = 60
 UNREADY_AN_ADDRESS = 200
 FRESH_SECONDS = 15.0  # a session that was seen alive within this time may be sent news
 LOOK_SECONDS = 10.0
+EXPIRY_SLACK_SECONDS = 0.05  # the loop's clock is not the machine's
 
 IsLive = Callable[[int], Awaitable[bool]]
 
@@ -46,13 +48,14 @@ class Connection(Protocol):
 class Session:
     """A buyer's session as far as this process has connections of it. `seen_at` is monotonic."""
 
-    __slots__ = ("account_id", "connections", "id", "seen_at")
+    __slots__ = ("account_id", "connections", "expiry", "id", "seen_at")
 
     def __init__(self, session_id: int, account_id: int) -> None:
         self.id = session_id
         self.account_id = account_id
         self.connections: set[Connection] = set()
         self.seen_at = time.monotonic()
+        self.expiry: asyncio.TimerHandle | None = None
 
     @property
     def fresh(self) -> bool:
@@ -103,6 +106,9 @@ class Sockets:
         session = self._sessions.get(viewer.session_id)
         if session is None:
             session = self._sessions[viewer.session_id] = Session(viewer.session_id, viewer.account_id)
+            if viewer.session_until is not None:
+                lasts = (viewer.session_until - utc_now()).total_seconds() + EXPIRY_SLACK_SECONDS
+                session.expiry = asyncio.get_running_loop().call_later(lasts, self.heard, f"session:{session.id}")
         session.connections.add(connection)
         return session
 
@@ -111,6 +117,8 @@ class Sockets:
         session.connections.discard(connection)
         if not session.connections and self._sessions.get(session.id) is session:
             del self._sessions[session.id]
+            if session.expiry is not None:
+                session.expiry.cancel()
         self._of_buyer[kind, session.account_id] -= 1
         if not self._of_buyer[kind, session.account_id]:
             del self._of_buyer[kind, session.account_id]

@@ -6,7 +6,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +106,7 @@ async def _until_over(
 
 async def _answers(
     service: "Service", prepared: Prepared, variables: dict[str, Any], context: Context, session: Session | None
-) -> AsyncIterator[tuple[dict[str, Any], str | None]]:
+) -> AsyncGenerator[tuple[dict[str, Any], str | None]]:
     """Each answer with its cursor."""
     if prepared.kind == "mutation":
         raise RequestError(400, ErrorCode.OPERATION_NOT_SUPPORTED)
@@ -120,7 +120,7 @@ async def _answers(
             yield event.payload, event.cursor
 
 
-async def _write(answers: AsyncIterator[tuple[dict[str, Any], str | None]], context: Context, send: Send) -> None:
+async def _write(answers: AsyncGenerator[tuple[dict[str, Any], str | None]], context: Context, send: Send) -> None:
     try:
         async with aclosing(answers):
             async for payload, cursor in answers:

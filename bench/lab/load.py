@@ -76,7 +76,7 @@ def counters(lab: Source) -> Rows:
 
 def sessions(lab: Source) -> Rows:
     for (id,) in lab.rows("users", "id"):
-        yield id, token_hash(f"lab-{id}"), lab.now, lab.now, lab.now + timedelta(days=30), "127.0.0.1", "lab"
+        yield id, token_hash(f"lab-{id}"), lab.now, lab.now, lab.now, lab.now + timedelta(days=30), True, "127.0.0.1", "lab"
 
 
 def staff(lab: Source) -> Rows:
@@ -223,8 +223,8 @@ TABLES: tuple[tuple[str, str, str, Callable[[Source], Rows]], ...] = (
      "bigint text text text text text text text timestamptz", accounts),
     ("identity", "account_id, kind, subject, verified_at", "bigint text text timestamptz", identities),
     ("account_event_counter", "account_id, last", "bigint bigint", counters),
-    ("session", "account_id, token_hash, created_at, used_at, ends_at, address, agent",
-     "bigint text timestamptz timestamptz timestamptz text text", sessions),
+    ("session", "account_id, token_hash, created_at, used_at, proved_at, ends_at, remembered, address, agent",
+     "bigint text timestamptz timestamptz timestamptz timestamptz bool text text", sessions),
     ("staff_token", "name, token_hash, scopes, created_at", "text text jsonb timestamptz", staff),
     ("store", "id, external_id, name", "bigint text text", stores),
     ("product", "id, external_id, store_id, titles, title_folded, available, currency, price_minor, priced_at",

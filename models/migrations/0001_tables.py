@@ -1,13 +1,16 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
-from models.accounts import IdentityKind
+from models.accounts import IdentityKind, Level, StandingReason
+from models.appeals import AppealAuthor, AppealState
 from models.columns import GivenKey, dump_json, load_json
 from models.coupons import CouponIssuer
 from models.favorites import WatchKind
 from models.instants import Instant
 from models.messages import ConversationKind, MessageAuthor
 from models.orders import Completion
+from models.phone_codes import CodePurpose
 from models.protection import ExtensionBy
+from models.standing_cases import CaseState, Signal
 from tortoise.fields.base import OnDelete
 from tortoise import fields
 from tortoise.indexes import Index
@@ -27,9 +30,25 @@ class Migration(migrations.Migration):
                 ('language', fields.CharField(max_length=8)),
                 ('region', fields.CharField(max_length=2)),
                 ('currency', fields.CharField(max_length=3)),
+                ('standing_level', fields.CharEnumField(description='GOOD: GOOD\nWARNED: WARNED\nRESTRICTED: RESTRICTED\nBLOCKED: BLOCKED\nCLOSED: CLOSED', db_default='GOOD', enum_type=Level, max_length=10)),
+                ('standing_reason', fields.CharEnumField(null=True, description='MULTI_ACCOUNT: MULTI_ACCOUNT\nDISPUTE_ABUSE: DISPUTE_ABUSE\nCOUPON_ABUSE: COUPON_ABUSE\nPAYMENT_FRAUD: PAYMENT_FRAUD\nSECURITY: SECURITY\nRULES: RULES\nLEGAL: LEGAL', enum_type=StandingReason, max_length=20)),
+                ('standing_text', fields.TextField(null=True, unique=False)),
+                ('standing_since', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('standing_until', Instant(null=True, auto_now=False, auto_now_add=False)),
                 ('created_at', Instant(auto_now=False, auto_now_add=False)),
             ],
             options={'table': 'account', 'app': 'models', 'pk_attr': 'id', 'table_description': "A buyer. `external_id` is the platform's; `region` an ISO 3166 code, `currency` ISO 4217."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='AccountDeletion',
+            fields=[
+                ('account', fields.OneToOneField('models.Account', source_field='account_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('requested_at', Instant(auto_now=False, auto_now_add=False)),
+                ('erase_at', Instant(auto_now=False, auto_now_add=False)),
+                ('put_off_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'account_deletion', 'app': 'models', 'pk_attr': 'account_id', 'table_description': 'A buyer who leaves: the account is erased at `erase_at`, unless they keep it. `put_off_at`: when money or a dispute'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -39,6 +58,16 @@ class Migration(migrations.Migration):
                 ('newest', fields.BigIntField(source_field='last', default=0)),
             ],
             options={'table': 'account_event_counter', 'app': 'models', 'pk_attr': 'account_id', 'table_description': "The number of the account's newest event; made with the account."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='AccountSearch',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('number', fields.CharField(max_length=120)),
+                ('asked_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'account_search', 'app': 'models', 'indexes': [Index(fields=['asked_at'])], 'pk_attr': 'id', 'table_description': 'A number that somebody has asked about; gone once the worker has looked, so that the asking takes no longer where it'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -53,7 +82,24 @@ class Migration(migrations.Migration):
                 ('subject_id', fields.BigIntField(null=True)),
                 ('details', fields.JSONField(encoder=dump_json, decoder=load_json)),
             ],
-            options={'table': 'activity', 'app': 'models', 'indexes': [Index(fields=['subject_kind', 'subject_id', 'id']), Index(fields=['actor_kind', 'actor_id', 'id'])], 'pk_attr': 'id', 'table_description': "One thing that was done; rows are only added. `at` is the domain's instant."},
+            options={'table': 'activity', 'app': 'models', 'indexes': [Index(fields=['subject_kind', 'subject_id', 'id']), Index(fields=['actor_kind', 'actor_id', 'id'])], 'pk_attr': 'id', 'table_description': "One thing that was done; rows are only added, and lose their details when their buyer is erased. `at` is the domain's instant."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='DataExport',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('identity_id', fields.BigIntField(null=True)),
+                ('requested_at', Instant(auto_now=False, auto_now_add=False)),
+                ('due_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('ready_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('taken_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('ends_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('token_hash', fields.CharField(null=True, unique=True, max_length=64)),
+                ('content', fields.BinaryField(null=True)),
+            ],
+            options={'table': 'data_export', 'app': 'models', 'indexes': [Index(fields=['account_id', 'requested_at']), Index(fields=['due_at']), Index(fields=['ends_at'])], 'pk_attr': 'id', 'table_description': "A copy of all that is kept of a buyer, made by the worker and taken by a link, once. Instants are the machine's."},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -66,6 +112,41 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='EmailChange',
+            fields=[
+                ('account', fields.OneToOneField('models.Account', source_field='account_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('token_hash', fields.CharField(unique=True, max_length=64)),
+                ('email', fields.CharField(max_length=254)),
+                ('subject', fields.CharField(max_length=254)),
+                ('asked_at', Instant(auto_now=False, auto_now_add=False)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'email_change', 'app': 'models', 'indexes': [Index(fields=['subject']), Index(fields=['ends_at'])], 'pk_attr': 'account_id', 'table_description': "The address that a buyer wants, until they have proved it: one at most, the one asked for last. Instants are the machine's."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Erasure',
+            fields=[
+                ('account', fields.OneToOneField('models.Account', source_field='account_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('external_id_hash', fields.CharField(null=True, unique=True, max_length=64)),
+                ('requested_at', Instant(auto_now=False, auto_now_add=False)),
+                ('erased_at', Instant(auto_now=False, auto_now_add=False)),
+                ('wiped_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'erasure', 'app': 'models', 'indexes': [Index(fields=['wiped_at'])], 'pk_attr': 'account_id', 'table_description': 'An account that was erased. Kept for good, with nothing that says whose it was.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='GivenContacts',
+            fields=[
+                ('account', fields.OneToOneField('models.Account', source_field='account_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('email', fields.CharField(null=True, max_length=254)),
+                ('phone', fields.CharField(null=True, max_length=20)),
+            ],
+            options={'table': 'given_contacts', 'app': 'models', 'pk_attr': 'account_id', 'table_description': 'What the platform has sent last for an account, word for word: whatever differs from it, the buyer has changed.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Guess',
             fields=[
                 ('key', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=120)),
@@ -73,7 +154,7 @@ class Migration(migrations.Migration):
                 ('first_at', Instant(auto_now=False, auto_now_add=False)),
                 ('until', Instant(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'guess', 'app': 'models', 'pk_attr': 'key', 'table_description': 'Failed sign-ins counted under a key: an account, an address, or both. `until` is when the next try is heard.'},
+            options={'table': 'guess', 'app': 'models', 'pk_attr': 'key', 'table_description': 'What is counted of an account or an address of theirs: failed sign-ins, mails, codes. `until` is when the next try is heard.'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -81,11 +162,11 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
                 ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
-                ('kind', fields.CharEnumField(description='EMAIL: EMAIL\nPHONE: PHONE', enum_type=IdentityKind, max_length=10)),
+                ('kind', fields.CharEnumField(description='EMAIL: EMAIL\nPHONE: PHONE\nVK: VK\nOK: OK\nGOOGLE: GOOGLE\nMAILRU: MAILRU\nPASSKEY: PASSKEY', enum_type=IdentityKind, max_length=10)),
                 ('subject', fields.CharField(max_length=254)),
                 ('verified_at', Instant(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'identity', 'app': 'models', 'unique_together': (('kind', 'subject'),), 'indexes': [Index(fields=['account_id'])], 'pk_attr': 'id', 'table_description': "One way of signing in; `subject` is the folded address, the E.164 number or the provider's own key."},
+            options={'table': 'identity', 'app': 'models', 'unique_together': (('kind', 'subject'),), 'indexes': [Index(fields=['account_id'])], 'pk_attr': 'id', 'table_description': "One way of signing in. `subject`: the folded address, the E.164 number, the provider's own key, a passkey id's hash."},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -97,6 +178,23 @@ class Migration(migrations.Migration):
                 ('at', Instant(auto_now=False, auto_now_add=False)),
             ],
             options={'table': 'known_device', 'app': 'models', 'indexes': [Index(fields=['account_id'])], 'pk_attr': 'id', 'table_description': 'A browser that has signed in to the account before; guesses made elsewhere do not make it wait. `at` is the'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Letter',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('message_id', fields.CharField(unique=True, max_length=32)),
+                ('kind', fields.CharField(max_length=8)),
+                ('template', fields.CharField(max_length=64)),
+                ('recipient', fields.TextField(unique=False)),
+                ('language', fields.CharField(max_length=8)),
+                ('subject', fields.TextField(unique=False)),
+                ('text', fields.TextField(unique=False)),
+                ('html', fields.TextField(null=True, unique=False)),
+                ('wanted_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'letter', 'app': 'models', 'pk_attr': 'id', 'table_description': "A letter that the demo mode keeps instead of sending it, one of the latest. `wanted_at`, when it was to leave, is the machine's."},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -117,6 +215,40 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='Passkey',
+            fields=[
+                ('identity', fields.OneToOneField('models.Identity', source_field='identity_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('credential_id', fields.CharField(max_length=1364)),
+                ('public_key', fields.TextField(unique=False)),
+                ('sign_count', fields.BigIntField()),
+                ('transports', fields.CharField(max_length=100)),
+                ('backed_up', fields.BooleanField()),
+                ('name', fields.CharField(max_length=100)),
+                ('last_used_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'passkey', 'app': 'models', 'pk_attr': 'identity_id', 'table_description': 'What is known of a passkey beside its identity, whose subject is the hash of `credential_id`.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='PasskeyChallenge',
+            fields=[
+                ('challenge_hash', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', null=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'passkey_challenge', 'app': 'models', 'indexes': [Index(fields=['account_id']), Index(fields=['ends_at'])], 'pk_attr': 'challenge_hash', 'table_description': 'A challenge that has not been answered yet; the row goes with the first answer, whatever it is worth.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='PasskeyHolder',
+            fields=[
+                ('account', fields.OneToOneField('models.Account', source_field='account_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('handle', fields.CharField(unique=True, max_length=43)),
+            ],
+            options={'table': 'passkey_holder', 'app': 'models', 'pk_attr': 'account_id', 'table_description': 'By what an account is known to devices: 256 random bits in base64url, which tell nothing of it.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Password',
             fields=[
                 ('account', fields.OneToOneField('models.Account', source_field='account_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
@@ -127,6 +259,82 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='PasswordReset',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', null=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('identity_id', fields.BigIntField(null=True)),
+                ('token_hash', fields.CharField(unique=True, max_length=64)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'password_reset', 'app': 'models', 'indexes': [Index(fields=['account_id']), Index(fields=['ends_at'])], 'pk_attr': 'id', 'table_description': "A link that sets a new password, once, as long as the address that it was mailed to is the account's: `identity_id`."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='PhoneCode',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('challenge_hash', fields.CharField(unique=True, max_length=64)),
+                ('code_hmac', fields.CharField(max_length=64)),
+                ('phone', fields.CharField(max_length=20)),
+                ('purpose', fields.CharEnumField(description='SIGN_UP: SIGN_UP\nSIGN_IN: SIGN_IN\nLINK: LINK', enum_type=CodePurpose, max_length=10)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', null=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('created_at', Instant(auto_now=False, auto_now_add=False)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+                ('tries', fields.IntField(default=0)),
+                ('used_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'phone_code', 'app': 'models', 'indexes': [Index(fields=['account_id']), Index(fields=['ends_at'])], 'pk_attr': 'id', 'table_description': 'A code on its way to a number (E.164), good for the one who asked for it: they alone know the challenge.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='RecoveryCode',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('code_hash', fields.CharField(max_length=64)),
+            ],
+            options={'table': 'recovery_code', 'app': 'models', 'unique_together': (('account_id', 'code_hash'),), 'pk_attr': 'id', 'table_description': "A code on paper that counts once in the authenticator's place; the row goes with its use. Only its SHA-256 is kept."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='SecondFactor',
+            fields=[
+                ('account', fields.OneToOneField('models.Account', source_field='account_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('sealed_secret', fields.CharField(max_length=400)),
+                ('sealed_by', fields.CharField(max_length=16)),
+                ('begun_at', Instant(auto_now=False, auto_now_add=False)),
+                ('enabled_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('last_step', fields.BigIntField(default=0)),
+            ],
+            options={'table': 'second_factor', 'app': 'models', 'pk_attr': 'account_id', 'table_description': 'The authenticator of an account; it is asked for once `enabled_at` is set, and begun anew until then.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='SecondFactorChallenge',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('challenge_hash', fields.CharField(unique=True, max_length=64)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('device_hash', fields.CharField(null=True, max_length=64)),
+                ('created_at', Instant(auto_now=False, auto_now_add=False)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+                ('tries', fields.IntField(default=0)),
+                ('used_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'second_factor_challenge', 'app': 'models', 'indexes': [Index(fields=['account_id']), Index(fields=['ends_at'])], 'pk_attr': 'id', 'table_description': "A sign-in whose first proof was right and whose second is waited for. Times are the machine's."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='ServiceKey',
+            fields=[
+                ('name', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=20)),
+                ('secret', fields.CharField(max_length=64)),
+            ],
+            options={'table': 'service_key', 'app': 'models', 'pk_attr': 'name', 'table_description': 'A secret that the first process made and all others read; unused where KABINET_SECRET_KEY is set.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='Session',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -134,12 +342,64 @@ class Migration(migrations.Migration):
                 ('token_hash', fields.CharField(unique=True, max_length=64)),
                 ('created_at', Instant(auto_now=False, auto_now_add=False)),
                 ('used_at', Instant(auto_now=False, auto_now_add=False)),
+                ('proved_at', Instant(auto_now=False, auto_now_add=False)),
                 ('ends_at', Instant(auto_now=False, auto_now_add=False)),
                 ('revoked_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('access_until', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('remembered', fields.BooleanField(default=True)),
                 ('address', fields.CharField(max_length=45)),
                 ('agent', fields.CharField(max_length=200)),
             ],
             options={'table': 'session', 'app': 'models', 'indexes': [Index(fields=['account_id', 'created_at'])], 'pk_attr': 'id', 'table_description': "A sign-in that lasts. Only the SHA-256 of its token is kept; instants are the machine's."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='ProviderSignIn',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('state_hash', fields.CharField(unique=True, max_length=64)),
+                ('browser_hash', fields.CharField(max_length=64)),
+                ('provider', fields.CharField(max_length=10)),
+                ('session', fields.ForeignKeyField('models.Session', source_field='session_id', null=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('return_to', fields.CharField(max_length=500)),
+                ('region', fields.CharField(max_length=2)),
+                ('network', fields.CharField(max_length=45)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'provider_sign_in', 'app': 'models', 'indexes': [Index(fields=['network', 'ends_at']), Index(fields=['session_id'])], 'pk_attr': 'id', 'table_description': 'A buyer sent to a provider who has not come back yet; the row goes with the first callback that fits it.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='RefreshToken',
+            fields=[
+                ('session', fields.OneToOneField('models.Session', source_field='session_id', primary_key=True, db_index=True, db_constraint=True, to_field='id', on_delete=OnDelete.CASCADE)),
+                ('family_hash', fields.CharField(unique=True, max_length=64)),
+                ('token_hash', fields.CharField(max_length=64)),
+                ('previous_hash', fields.CharField(null=True, max_length=64)),
+                ('salt', fields.CharField(max_length=64)),
+                ('turned_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'refresh_token', 'app': 'models', 'pk_attr': 'session_id', 'table_description': "What is kept of an app session's refresh tokens, each good for one turn; `turned_at` is the machine's."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='SignUp',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('token_hash', fields.CharField(unique=True, max_length=64)),
+                ('browser_hash', fields.CharField(max_length=64)),
+                ('subject', fields.CharField(max_length=254)),
+                ('email', fields.CharField(max_length=254)),
+                ('display_name', fields.CharField(max_length=200)),
+                ('password_hash', fields.CharField(max_length=200)),
+                ('terms_version', fields.CharField(max_length=40)),
+                ('language', fields.CharField(max_length=8)),
+                ('region', fields.CharField(max_length=2)),
+                ('currency', fields.CharField(max_length=3)),
+                ('created_at', Instant(auto_now=False, auto_now_add=False)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'sign_up', 'app': 'models', 'indexes': [Index(fields=['subject']), Index(fields=['ends_at'])], 'pk_attr': 'id', 'table_description': "A sign-up that waits for its link to be followed; only then there is an account. Instants are the machine's."},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -153,6 +413,65 @@ class Migration(migrations.Migration):
                 ('revoked_at', Instant(null=True, auto_now=False, auto_now_add=False)),
             ],
             options={'table': 'staff_token', 'app': 'models', 'pk_attr': 'id', 'table_description': 'A service or an operator that feeds and runs the shop; `scopes` is a JSON list of names.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='StandingCase',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('signal', fields.CharEnumField(description='DISPUTES: DISPUTES\nSHARED_PHONE: SHARED_PHONE', enum_type=Signal, max_length=20)),
+                ('state', fields.CharEnumField(description='OPEN: OPEN\nDECIDED: DECIDED\nDISMISSED: DISMISSED', enum_type=CaseState, max_length=10)),
+                ('facts', fields.JSONField(encoder=dump_json, decoder=load_json)),
+                ('opened_at', Instant(auto_now=False, auto_now_add=False)),
+                ('closed_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('staff_id', fields.BigIntField(null=True)),
+            ],
+            options={'table': 'standing_case', 'app': 'models', 'pk_attr': 'id', 'table_description': 'A proposal to look at an account. An account has one open case of a signal at most.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='StandingChange',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('external_id', fields.CharField(null=True, unique=True, max_length=120)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('level', fields.CharEnumField(description='GOOD: GOOD\nWARNED: WARNED\nRESTRICTED: RESTRICTED\nBLOCKED: BLOCKED\nCLOSED: CLOSED', enum_type=Level, max_length=10)),
+                ('reason', fields.CharEnumField(null=True, description='MULTI_ACCOUNT: MULTI_ACCOUNT\nDISPUTE_ABUSE: DISPUTE_ABUSE\nCOUPON_ABUSE: COUPON_ABUSE\nPAYMENT_FRAUD: PAYMENT_FRAUD\nSECURITY: SECURITY\nRULES: RULES\nLEGAL: LEGAL', enum_type=StandingReason, max_length=20)),
+                ('text', fields.TextField(null=True, unique=False)),
+                ('staff_id', fields.BigIntField(null=True)),
+                ('at', Instant(auto_now=False, auto_now_add=False)),
+                ('until', Instant(null=True, auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'standing_change', 'app': 'models', 'indexes': [Index(fields=['account_id', 'id'])], 'pk_attr': 'id', 'table_description': "What was decided about an account's standing, and by whom: a staff token, or the operator or the service itself."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='Appeal',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('change', fields.ForeignKeyField('models.StandingChange', source_field='change_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('state', fields.CharEnumField(description='OPEN: OPEN\nIN_REVIEW: IN_REVIEW\nNEEDS_INFO: NEEDS_INFO\nGRANTED: GRANTED\nREJECTED: REJECTED', enum_type=AppealState, max_length=10)),
+                ('opened_at', Instant(auto_now=False, auto_now_add=False)),
+                ('decided_at', Instant(null=True, auto_now=False, auto_now_add=False)),
+                ('staff_id', fields.BigIntField(null=True)),
+            ],
+            options={'table': 'appeal', 'app': 'models', 'indexes': [Index(fields=['account_id', 'id']), Index(fields=['change_id'])], 'pk_attr': 'id', 'table_description': "One appeal, against what `change` decided. An account has one at most that is not over. Instants are the domain's."},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='AppealMessage',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('appeal', fields.ForeignKeyField('models.Appeal', source_field='appeal_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('account_id', fields.BigIntField()),
+                ('author', fields.CharEnumField(description='BUYER: BUYER\nSTAFF: STAFF', enum_type=AppealAuthor, max_length=5)),
+                ('staff_id', fields.BigIntField(null=True)),
+                ('text', fields.TextField(unique=False)),
+                ('at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'appeal_message', 'app': 'models', 'indexes': [Index(fields=['appeal_id', 'id'])], 'pk_attr': 'id', 'table_description': 'What was said in an appeal; never changed.'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -217,7 +536,7 @@ class Migration(migrations.Migration):
                 ('frozen_at', Instant(null=True, auto_now=False, auto_now_add=False)),
                 ('kept_seconds', fields.IntField(null=True)),
             ],
-            options={'table': 'orders', 'app': 'models', 'indexes': [Index(fields=['account_id', 'placed_at', 'id']), Index(fields=['store_id'])], 'pk_attr': 'id', 'table_description': "One buyer's order in one store. `region` is the country it goes to, an ISO 3166 code."},
+            options={'table': 'orders', 'app': 'models', 'indexes': [Index(fields=['account_id', 'placed_at', 'id']), Index(fields=['store_id']), Index(fields=['number_folded'])], 'pk_attr': 'id', 'table_description': "One buyer's order in one store. `region` is the country it goes to, an ISO 3166 code."},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -281,7 +600,7 @@ class Migration(migrations.Migration):
                 ('sent_at', Instant(auto_now=False, auto_now_add=False)),
                 ('read_at', Instant(null=True, auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'message', 'app': 'models', 'indexes': [Index(fields=['conversation_id', 'sent_at', 'id'])], 'pk_attr': 'id', 'table_description': "One message; never rewritten. `external_id` is the platform's, null for what the buyer wrote here. `read_at` is"},
+            options={'table': 'message', 'app': 'models', 'indexes': [Index(fields=['conversation_id', 'sent_at', 'id'])], 'pk_attr': 'id', 'table_description': "One message; never rewritten, but for an erasure of its buyer. `external_id` is the platform's, null for what the buyer wrote here. `read_at` is"},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -374,7 +693,7 @@ class Migration(migrations.Migration):
                 ('currency', fields.CharField(max_length=3)),
                 ('at', Instant(auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'price_drop', 'app': 'models', 'unique_together': (('account_id', 'number'), ('favorite_id', 'point_id')), 'pk_attr': 'id', 'table_description': "One alert that one favourite raised, kept for good. `number` is its event's, per account without a gap among"},
+            options={'table': 'price_drop', 'app': 'models', 'unique_together': (('account_id', 'number'), ('favorite_id', 'point_id')), 'pk_attr': 'id', 'table_description': "One alert that one favourite raised, kept as long as the account. `number` is its event's, per account without a gap among"},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -418,6 +737,17 @@ class Migration(migrations.Migration):
             bases=['Model'],
         ),
         ops.CreateModel(
+            name='TermsAcceptance',
+            fields=[
+                ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
+                ('account', fields.ForeignKeyField('models.Account', source_field='account_id', db_constraint=True, to_field='id', on_delete=OnDelete.RESTRICT)),
+                ('version', fields.CharField(max_length=40)),
+                ('accepted_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'terms_acceptance', 'app': 'models', 'unique_together': (('account_id', 'version'),), 'pk_attr': 'id', 'table_description': 'The buyer has agreed to a version of the terms. Kept as long as the account.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
             name='TimerRow',
             fields=[
                 ('id', fields.BigIntField(generated=True, primary_key=True, unique=True, db_index=True)),
@@ -440,6 +770,15 @@ class Migration(migrations.Migration):
                 ('region', fields.CharField(null=True, max_length=2)),
             ],
             options={'table': 'tracking_event', 'app': 'models', 'unique_together': (('shipment_id', 'at', 'status'),), 'pk_attr': 'id', 'table_description': 'What the carrier said of a shipment at one moment. `region`: the country it was in, where that was said.'},
+            bases=['Model'],
+        ),
+        ops.CreateModel(
+            name='UsedCaptcha',
+            fields=[
+                ('signature_hash', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=64)),
+                ('ends_at', Instant(auto_now=False, auto_now_add=False)),
+            ],
+            options={'table': 'used_captcha', 'app': 'models', 'pk_attr': 'signature_hash', 'table_description': "A challenge whose solution was used; kept until the challenge is too old anyway. `ends_at` is the machine's."},
             bases=['Model'],
         ),
     ]

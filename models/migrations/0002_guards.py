@@ -11,6 +11,15 @@ COUPON_LASTING = [
     *("percent_off", "maximum_off_minor", "minimum_spend_minor", "issued_at"),
 ]
 
+STANDING_LASTING = ["id", "external_id", "account_id", "level", "reason", "staff_id", "at", "until"]  # not the text: it is erased with its buyer
+
+# With what an order's status is told by in the index, counting a buyer's orders reads none of them. SQLite wants the columns
+# of the condition in it too.
+STATUS_FACTS = (
+    "cancelled_at, closed_at, completed_at, shipped_at, ends_at, frozen_at, paid_at, pay_by_at, payment_held_at, "
+    "payment_cleared_at, ship_by_at, wholly_shipped_at, delivered_at"
+)
+
 
 def coupon_value(table: str) -> list[RunPython]:
     """What a value is: one kind of it, above zero, its amounts in a currency."""
@@ -30,6 +39,7 @@ class Migration(migrations.Migration):
     operations = [
         statements(sqlite=[EVENT_TABLE["sqlite"]], postgres=[EVENT_TABLE["postgres"]]),
         check("product_price_positive", "product", "price_minor > 0", ["price_minor"]),
+        index("price_point_lowest", "price_point", "product_id, at, price_minor"),
         check("price_point_positive", "price_point", "price_minor > 0", ["price_minor"]),
         check("favorite_percent", "favorite", "watch_percent BETWEEN 1 AND 99", ["watch_percent"]),
         check("favorite_target_positive", "favorite", "watch_target_minor > 0", ["watch_target_minor"]),
@@ -42,10 +52,10 @@ class Migration(migrations.Migration):
         check("order_item_quantity", "order_item", "quantity > 0 AND price_minor >= 0", ["quantity", "price_minor"]),
         check("shipment_item_quantity", "shipment_item", "quantity > 0", ["quantity"]),
         check("protection_extension_days", "protection_extension", "days BETWEEN 1 AND 60", ["days"]),
-        index("orders_open", "orders", "account_id, placed_at, id", where="cancelled_at IS NULL AND closed_at IS NULL AND completed_at IS NULL"),
-        index("orders_not_done", "orders", "account_id, placed_at, id", where="coalesce(completed_at, closed_at) IS NULL"),
-        index("orders_disputed", "orders", "account_id, placed_at, id", where="frozen_at IS NOT NULL"),
-        index("orders_closed", "orders", "account_id", where="closed_at IS NOT NULL"),
+        index("orders_open", "orders", f"account_id, placed_at, id, {STATUS_FACTS}", where="cancelled_at IS NULL AND closed_at IS NULL AND completed_at IS NULL"),
+        index("orders_not_done", "orders", "account_id, placed_at, id, completed_at, closed_at", where="coalesce(completed_at, closed_at) IS NULL"),
+        index("orders_disputed", "orders", "account_id, placed_at, id, frozen_at", where="frozen_at IS NOT NULL"),
+        index("orders_closed", "orders", "account_id, closed_at", where="closed_at IS NOT NULL"),
         index("orders_completed", "orders", "account_id, completed_at", where="completed_at IS NOT NULL"),
         index("protection_extension_open", "protection_extension", "order_id", where="granted_at IS NULL AND declined_at IS NULL AND lapsed_at IS NULL", unique=True),
         *coupon_value("coupon_offer"),
@@ -63,6 +73,17 @@ class Migration(migrations.Migration):
         index("conversation_spoken", "conversation", "account_id, last_message_at, id", "last_message_at IS NOT NULL"),
         index("conversation_promoted", "conversation", "account_id, last_message_at, id", "kind = 'PROMOTION'"),
         check("conversation_place", "conversation", "(kind = 'ORDER') = (order_id IS NOT NULL)", ["kind", "order_id"]),
-        index("message_unread", "message", "account_id, conversation_id", "author = 'SELLER' AND read_at IS NULL"),
+        index("message_unread", "message", "account_id, conversation_id, author, read_at", "author = 'SELLER' AND read_at IS NULL"),
+        index("account_phone", "account", "phone", "phone IS NOT NULL"),
+        check("account_standing", "account", "(standing_level IN ('GOOD', 'CLOSED')) = (standing_reason IS NULL) AND (standing_reason IS NULL OR standing_since IS NOT NULL)", ["standing_level", "standing_reason", "standing_since"]),
+        never_deleted("standing_change", unique=["id", "external_id"]),
+        never_changed("standing_change", STANDING_LASTING),
+        index("standing_case_open", "standing_case", "account_id, signal", "state = 'OPEN'", unique=True),
+        index("standing_case_of", "standing_case", "account_id, signal, id"),
+        index("standing_case_listed", "standing_case", "opened_at, id"),
+        check("standing_case_closed", "standing_case", "(state = 'OPEN') = (closed_at IS NULL)", ["state", "closed_at"]),
+        index("appeal_open", "appeal", "account_id", "state IN ('OPEN', 'IN_REVIEW', 'NEEDS_INFO')", unique=True),
+        index("appeal_listed", "appeal", "opened_at, id"),
+        check("appeal_decided", "appeal", "(state IN ('GRANTED', 'REJECTED')) = (decided_at IS NOT NULL)", ["state", "decided_at"]),
         index("message_sent", "message", "account_id, sent_at", "author = 'BUYER'"),
     ]

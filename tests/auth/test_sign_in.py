@@ -1,24 +1,32 @@
 """Signing in and out, sessions and what slows guessing down, from outside."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from argon2 import PasswordHasher
 
-from auth.guessing import network_of
+from auth.guessing import OF_NETWORK, network_of
+from auth.passwords import Passwords
 from auth.sessions import token_hash
+from models.accounts import Identity, Password
+from models.database import dialect, fetch
 from models.instants import utc_now
 from models.sessions import LIVE_SESSIONS, Session
-from models.unit_of_work import Work, unit_of_work
+from tests.resolvers.sign_ups import solved
+from tests.rows import change
 from tests.shop import PASSWORD, Shop
+from tests.statements import statements
+from tests.traffic import fill
 
 SIGN_IN = """mutation($input: SignInInput!) { signIn(input: $input) { __typename
   ... on SignedIn { token account { id } } ... on Refusal { code field message } ... on RateLimited { retryAfterSeconds } } }"""
 ME = "{ me { id } }"
 
 
-async def attempt(shop: Shop, email: str, password: str) -> dict:
+async def attempt(shop: Shop, email: str, password: str, **given: str) -> dict:
     shop.http.cookies.clear()
-    answer = await shop.nobody.run(SIGN_IN, input={"email": email, "password": password})
+    answer = await shop.nobody.run(SIGN_IN, input={"email": email, "password": password, **given})
     shop.http.cookies.clear()
     return answer["data"]["signIn"] if answer.get("data") else answer
 
@@ -28,12 +36,6 @@ def row_of(number: int) -> dict:
         "externalId": f"signing-{number}", "displayName": "Signing", "email": f"signing{number}@shop.example",
         "region": "US", "currency": "USD", "language": "en", "password": PASSWORD,
     }  # fmt: skip
-
-
-@unit_of_work
-async def change(work: Work, sql: str, *params: object) -> None:
-    """Time passes for a row: the machine's clock cannot be moved."""
-    await work.execute(sql, *params)
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +80,33 @@ async def test_after_five_failures_the_sixth_waits_alike_for_known_and_unknown(s
     assert 1 <= sixth["retryAfterSeconds"] <= 30
     assert (await attempt(shop, email, PASSWORD))["__typename"] == "RateLimited"  # waiting attempts are not counted
     await change("UPDATE guess SET until = $1", utc_now() - timedelta(seconds=1))
-    await change("UPDATE guess SET failures = 0 WHERE key LIKE 'pair:%'")
     last = await attempt(shop, email, "wrong")
     assert last["__typename"] == "InvalidCredentials"
     assert 30 < (await attempt(shop, email, PASSWORD))["retryAfterSeconds"] <= 60  # each further failure doubles the wait
+
+
+async def test_a_failed_sign_in_counts_in_one_statement_and_costs_the_same_for_known_and_unknown(shop: Shop) -> None:
+    await shop.put("putAccounts", [row_of(11)])
+    seen = []
+    for email in ("signing11@shop.example", "unknown11@shop.example"):
+        async with statements() as said:
+            await attempt(shop, email, "wrong")
+        seen.append([text.split()[0] for text in said if "domain_clock" not in text])
+    transaction = (["BEGIN"], ["COMMIT"]) if dialect() == "sqlite" else ([], [])
+    assert seen == [["SELECT", "SELECT", *transaction[0], "INSERT", *transaction[1]]] * 2
+
+
+async def test_an_attempt_that_an_overloaded_service_sheds_is_not_counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.put("putAccounts", [row_of(12)])
+    monkeypatch.setattr("auth.passwords.MOST_WAITING", 0)
+    for _ in range(12):
+        answer = await attempt(shop, "signing12@shop.example", "wrong")
+        assert answer["errors"][0]["extensions"]["code"] == "OVERLOADED"
+    monkeypatch.undo()
+    for _ in range(5):
+        assert (await attempt(shop, "signing12@shop.example", "wrong"))["__typename"] == "InvalidCredentials"
+    assert (await attempt(shop, "signing12@shop.example", PASSWORD))["__typename"] == "RateLimited"
+    assert await fill(OF_NETWORK, "127.0.0.1") in (25, 26)
 
 
 async def test_a_success_begins_the_count_anew(shop: Shop) -> None:
@@ -93,12 +118,10 @@ async def test_a_success_begins_the_count_anew(shop: Shop) -> None:
 
 
 async def test_an_address_that_fails_too_often_waits_whatever_it_asks(shop: Shop) -> None:
-    await change(
-        "INSERT INTO guess (key, failures, first_at) VALUES ($1, 30, $2)", "address:127.0.0.1", utc_now() - timedelta(minutes=4)
-    )
+    assert await fill(OF_NETWORK, "127.0.0.1") in (30, 31)
     answer = await shop.nobody.post(SIGN_IN, input={"email": "x@shop.example", "password": "x"})
     assert answer.status_code == 429
-    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert 1 <= int(answer.headers["retry-after"]) <= 300
     assert answer.json()["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
 
 
@@ -136,11 +159,11 @@ async def test_the_fifty_first_session_ends_the_oldest(shop: Shop) -> None:
     account = await Session.filter(token_hash=token_hash(buyer.token or "")).first().values("account_id")
     for number in range(LIVE_SESSIONS - 1):
         await change(
-            "INSERT INTO session (account_id, token_hash, created_at, used_at, ends_at, address, agent) VALUES ($1, $2, $3, $4, $5, '', '')",
+            "INSERT INTO session (account_id, token_hash, created_at, used_at, proved_at, ends_at, remembered, address, agent) VALUES ($1, $2, $3, $4, $4, $5, TRUE, '', '')",
             account["account_id"], token_hash(f"{buyer.external_id} {number}"), utc_now(), utc_now(), utc_now() + timedelta(days=1),
         )  # fmt: skip
     assert (await buyer.data(ME))["me"] == {"id": buyer.id}
-    await shop.sign_in({"email": f"{buyer.external_id.replace('-', '')}@shop.example", "password": PASSWORD, "externalId": ""})
+    await shop.sign_in({"email": buyer.email, "password": PASSWORD, "externalId": ""})
     assert await buyer.codes(ME) == ["UNAUTHENTICATED"]
 
 
@@ -164,6 +187,76 @@ async def test_the_owner_signs_in_from_a_known_browser_while_others_guess(shop: 
     other = await shop.nobody.post(SIGN_IN, headers=known, input={"email": "signing7@shop.example", "password": PASSWORD})
     assert other.json()["data"]["signIn"]["__typename"] == "RateLimited"  # the browser is known to its own account alone
 
+
+async def test_a_password_that_changes_while_it_is_checked_lets_nobody_in(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shop.put("putAccounts", [row_of(8)])
+    passwords, sessions = shop.service.passwords, await Session.all().count()
+
+    async def matches_and_is_changed(stored: str | None, password: str) -> bool:
+        matched = await Passwords.matches(passwords, stored, password)
+        await change("UPDATE password SET changed_at = $1", utc_now())
+        return matched
+
+    monkeypatch.setattr(passwords, "matches", matches_and_is_changed)
+    assert (await attempt(shop, "signing8@shop.example", PASSWORD))["__typename"] == "InvalidCredentials"
+    assert await Session.all().count() == sessions
+    monkeypatch.undo()
+    assert (await attempt(shop, "signing8@shop.example", PASSWORD))["__typename"] == "SignedIn"
+
+
+async def test_a_hash_made_with_less_work_is_made_anew_at_the_next_sign_in_and_a_costlier_one_stays(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.put("putAccounts", [row_of(9)])
+    account = await Identity.get(subject="signing9@shop.example").values("account_id")
+    before = await Password.get(account_id=account["account_id"])
+    monkeypatch.setattr(shop.service.passwords, "_hasher", PasswordHasher(time_cost=3, memory_cost=19456, parallelism=1))
+    assert (await attempt(shop, "signing9@shop.example", "wrong"))["__typename"] == "InvalidCredentials"
+    assert (await Password.get(account_id=account["account_id"])).hash == before.hash
+    assert (await attempt(shop, "signing9@shop.example", PASSWORD))["__typename"] == "SignedIn"
+    renewed = await Password.get(account_id=account["account_id"])
+    assert "t=3" in renewed.hash and renewed.changed_at == before.changed_at
+    monkeypatch.undo()
+    assert (await attempt(shop, "signing9@shop.example", PASSWORD))["__typename"] == "SignedIn"
+    assert (await Password.get(account_id=account["account_id"])).hash == renewed.hash
+
+
+# ---------------------------------------------------------------- when sign-ins fail by the thousand
+
+CAPTCHA = {"__typename": "CaptchaFailed", "code": "CAPTCHA_FAILED", "field": "captcha"}
+
+
+@pytest.fixture
+async def alarmed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three failures, by whomever, and the shop asks for captchas."""
+    monkeypatch.setattr(shop.service, "settings", shop.service.settings.model_copy(update={"captcha_after_failures": 3}))
+    await shop.put("putAccounts", [row_of(10)])
+    for email in ("signing10@shop.example", "nobody@shop.example", "signing10@shop.example"):
+        assert (await attempt(shop, email, "wrong"))["__typename"] == "InvalidCredentials"
+
+
+async def test_while_sign_ins_fail_by_the_thousand_everybody_proves_to_be_no_robot(shop: Shop, alarmed: None) -> None:
+    before = [await fetch("SELECT key, failures FROM guess ORDER BY key"), await Session.all().count()]
+    needed = {**CAPTCHA, "message": "Many sign-ins fail at the moment. Show that you are no robot, and sign in again."}
+    for email, password in (("signing10@shop.example", PASSWORD), ("signing10@shop.example", "wrong"), ("unknown@shop.example", "wrong")):
+        assert await attempt(shop, email, password) == needed
+        assert (await attempt(shop, email, password, captcha="x"))["code"] == "CAPTCHA_FAILED"
+    assert [await fetch("SELECT key, failures FROM guess ORDER BY key"), await Session.all().count()] == before
+    assert (await attempt(shop, "signing10@shop.example", PASSWORD, captcha=await solved(shop)))["__typename"] == "SignedIn"
+
+
+async def test_a_captcha_is_good_for_one_attempt_to_sign_in(shop: Shop, alarmed: None) -> None:
+    solution = await solved(shop)
+    answers = await asyncio.gather(*(attempt(shop, "unknown@shop.example", "wrong", captcha=solution) for _ in range(4)))
+    assert sorted(answer["__typename"] for answer in answers) == [*["CaptchaFailed"] * 3, "InvalidCredentials"]
+
+
+async def test_a_captcha_that_nobody_asked_for_is_not_used_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    solution = await solved(shop)
+    assert (await attempt(shop, "unknown@shop.example", "wrong", captcha=solution))["__typename"] == "InvalidCredentials"
+    monkeypatch.setattr(shop.service, "settings", shop.service.settings.model_copy(update={"captcha_after_failures": 0}))
+    assert await attempt(shop, "unknown@shop.example", "wrong") == await attempt(shop, "signing2@shop.example", PASSWORD)
+    assert (await attempt(shop, "unknown@shop.example", "wrong", captcha=solution))["__typename"] == "InvalidCredentials"
 
 def test_an_ipv6_network_counts_as_one_address() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff:2") == "2001:db8::/64"

@@ -15,6 +15,7 @@ from models.outbox import Message, OutboxMessage, next_attempt_at, waiting_and_d
 from models.refusals import NotFound
 from models.unit_of_work import Work, unit_of_work
 from tests.databases import BOTH, fresh_database, tell_server
+from tests.rows import change
 
 TABLES = ["models.clock", "models.activity", "models.events", "models.outbox"]
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -29,11 +30,6 @@ async def database(request, tmp_path):
 @unit_of_work
 async def post(work: Work, count: int = 1, kind: str = "mail", due_at: datetime | None = None) -> list[str]:
     return [work.post(kind, {"to": f"anna{n}@demo.example"}, due_at) for n in range(count)]
-
-
-@unit_of_work
-async def change(work: Work, sql: str, *params: object) -> int:
-    return await work.execute(sql, *params)
 
 
 class Sink:

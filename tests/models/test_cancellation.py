@@ -32,6 +32,15 @@ async def send_many(work: Work, label: str) -> str:
     return label
 
 
+@unit_of_work(single=True)
+async def send_at_once(work: Work, label: str) -> str:
+    await work.fetch(
+        "INSERT INTO parcel (label, weight, fragile) VALUES ($1, 1, false), ($2, 1, false) RETURNING id",
+        f"{label} left", f"{label} right",
+    )  # fmt: skip
+    return label
+
+
 async def usual_seconds(call: Callable[[str], Awaitable[object]]) -> float:
     """How long one call takes, so that cancellations fall on all of it."""
     began = time.perf_counter()
@@ -120,6 +129,14 @@ async def test_callers_that_vanish_leave_the_service_usable_and_lose_nothing(dat
     assert 0 < len(acknowledged) < CANCELLATIONS
     await require_whole(database, acknowledged)
     await require_gapless(database)
+
+
+async def test_vanished_callers_of_a_single_statement_lose_nothing_either(database):
+    acknowledged = await cancelled_at_random(send_at_once, 600, seed=4)
+    assert await drain(10) == 0
+    await require_usable(database)
+    assert 0 < len(acknowledged) < 600
+    await require_whole(database, acknowledged)
 
 
 async def test_units_that_are_cancelled_themselves_leave_neither_lock_nor_connection(database):

@@ -14,7 +14,7 @@ from models.database import fetch, open_database
 from models.migrate import migrate
 from models.unit_of_work import Work, unit_of_work
 from settings import Settings
-from tests.databases import BOTH, fresh_url, settings_for
+from tests.databases import BOTH, migrated_url, settings_for
 
 REFUSED = (sqlite3.IntegrityError, asyncpg.IntegrityConstraintViolationError, IntegrityError)
 COLUMNS = (
@@ -96,9 +96,8 @@ WORTHLESS = [
 @pytest.fixture(params=BOTH)
 async def settings(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Settings]:
     """A database with all migrations applied, two coupons of two offers in it."""
-    async with fresh_url(request.param, tmp_path) as url:
+    async with migrated_url(request.param, tmp_path) as url:
         settings = settings_for(url)
-        await migrate(settings)
         async with open_database(settings):
             for sql in ROWS:
                 await run(sql)

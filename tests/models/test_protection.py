@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from models.accounts import Level
 from models.order_actions import actions_of
 from models.orders import Completion, Facts
 from models.protection import (
@@ -35,6 +37,7 @@ UNPAID_ORDER = Facts(NOON, NOON + DAY)
 PAID = UNPAID_ORDER._replace(paid_at=NOON, ship_by_at=NOON + 7 * DAY)
 SHIPPED = after_shipment(PAID, NOON + DAY, whole=True)
 END = NOON + 61 * DAY
+TRUSTED = SimpleNamespace(standing_level=Level.GOOD)
 
 
 @dataclass
@@ -146,9 +149,9 @@ def test_what_is_not_under_way_is_neither_confirmed_nor_extended(order, now, cod
 def test_the_last_instant_before_the_end_is_still_in_time():
     assert require_askable(SHIPPED, [], END - TICK) == 60
     require_under_way(SHIPPED, END - TICK)
-    allowed = [action.name for action in actions_of(SHIPPED, [], END - TICK) if action.refusal is None]
+    allowed = [action.name for action in actions_of(SHIPPED, [], TRUSTED, END - TICK) if action.refusal is None]
     assert allowed == ["requestProtectionExtension", "confirmReceipt", "sendMessage"]
-    assert [action.until for action in actions_of(SHIPPED, [], NOON)] == [END, END, None]
+    assert [action.until for action in actions_of(SHIPPED, [], TRUSTED, NOON)] == [END, END, None]
 
 
 def test_one_open_request_and_60_days_in_all():

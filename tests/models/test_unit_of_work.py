@@ -11,7 +11,10 @@ from models.events import Event, events_after, last_number
 from models.instants import as_instant
 from models.refusals import ErrorCode, Failure, NotFound
 from models.unit_of_work import Work, drain, unit_of_work
+from tests.databases import fresh_database
+from tests.models.conftest import MACHINERY
 from tests.models.tables import Parcel
+from tests.statements import statements
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -262,3 +265,66 @@ async def test_an_instant_without_a_zone_is_refused(database):
             await Parcel.create(label="a", seen_at=datetime(2026, 1, 1))
 
         await write()
+
+
+@unit_of_work(single=True)
+async def send_at_once(work: Work, *labels: str) -> int:
+    values = ", ".join(f"(${n}, 1, false)" for n in range(1, len(labels) + 1))
+    sent = await work.fetch_recorded(
+        Buyer(), "parcel_sent", "parcel", f"INSERT INTO parcel (label, weight, fragile) VALUES {values} RETURNING id, label", *labels
+    )
+    assert [row[1] for row in sent] == list(labels)
+    return sent[0][0]
+
+
+async def recorded() -> list[tuple]:
+    return [tuple(row) for row in await fetch("SELECT actor_kind, actor_id, verb, subject_kind, subject_id FROM activity ORDER BY id")]
+
+
+async def test_a_write_is_recorded_by_the_statement_that_makes_it(database):
+    async with statements() as seen:
+        first = await send_at_once("a", "b")
+    assert await recorded() == [("buyer", 7, "parcel_sent", "parcel", first), ("buyer", 7, "parcel_sent", "parcel", first + 1)]
+    (entry,) = await Activity.filter(subject_id=first)
+    assert (entry.at, entry.details) == (NOON, {})
+    assert database.is_clean()
+    if database.dialect == "postgres":
+        assert len(seen) == 1, seen
+
+
+async def test_a_single_statement_that_fails_leaves_nothing(database):
+    await send_at_once("a")
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await send_at_once("b", "a")
+    assert len(await weights()) == len(await recorded()) == 1
+    assert database.is_clean()
+
+
+async def test_a_single_unit_inside_another_stands_or_falls_with_it(database):
+    @unit_of_work
+    async def refused(work: Work) -> None:
+        await send_at_once("a")
+        await send_at_once("b")
+        raise NotFound
+
+    with pytest.raises(NotFound):
+        await refused()
+    assert await weights() == [] and await recorded() == []
+
+
+async def test_a_single_unit_has_room_for_one_statement(tmp_path):
+    async with fresh_database("postgres", tmp_path, MACHINERY) as database:
+
+        @unit_of_work(single=True)
+        async def twice(work: Work) -> None:
+            await work.fetch("SELECT 1")
+            await work.fetch("SELECT 1")
+
+        @unit_of_work(single=True)
+        async def counting(work: Work) -> None:
+            await work.execute("UPDATE parcel SET weight = 2")
+
+        for wrong in (twice, counting):
+            with pytest.raises(RuntimeError):
+                await wrong()
+        assert database.is_clean()

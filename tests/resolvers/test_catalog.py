@@ -85,5 +85,6 @@ async def test_a_text_with_nul_is_refused_on_both_databases_and_nothing_is_writt
     query = "mutation($input: PutStoresInput!) { putStores(input: $input) { results { status } } }"
     rows = [{"externalId": "nul", "name": "with \x00 in it"}, {"externalId": "fine", "name": "fine"}]
     assert await shop.staff.codes(query, input={"rows": rows}) == ["BAD_USER_INPUT"]
-    assert await shop.nobody.codes(SEARCH, search="\x00") == ["BAD_USER_INPUT"]
+    for wrong in ("\x00", "a\x00b", "x" * 201):
+        assert await shop.nobody.codes(SEARCH, search=wrong) == ["BAD_USER_INPUT"]
     assert [r["status"] for r in await shop.put("putStores", rows[1:])] == ["CREATED"]

@@ -214,7 +214,7 @@ async def test_the_states_in_sql_are_those_of_the_rule_at_every_edge(shop: Shop)
     for now in (at - TICK, at, at + TICK):
         viewer = Viewer(now=now, account_id=account_id)
         for wanted in [{state} for state in CouponState] + [set(CouponState), {CouponState.ACTIVE, CouponState.USED}]:
-            page = await coupons.coupons(viewer, account_id, wanted, Window(first=100))
+            page = await (await coupons.coupons(viewer, account_id, wanted, Window(first=100))).load()
             expected = in_order([row for row in rows if state_of(row, now) in wanted], now)
             assert [edge.node for edge in page.edges] == expected, (now, wanted)
             assert await page.count() == len(expected)
@@ -237,7 +237,7 @@ async def test_pages_of_any_size_both_ways_make_up_the_list_while_time_goes_on(s
             now, cursor, found = at, None, []
             while True:
                 window = Window(first=size, after=cursor) if forwards else Window(last=size, before=cursor)
-                page = await coupons.coupons(Viewer(now=now, account_id=account_id), account_id, None, window)
+                page = await (await coupons.coupons(Viewer(now=now, account_id=account_id), account_id, None, window)).load()
                 numbers = [edge.node.id for edge in page.edges]
                 found = found + numbers if forwards else numbers + found
                 info = page.page_info
@@ -246,9 +246,9 @@ async def test_pages_of_any_size_both_ways_make_up_the_list_while_time_goes_on(s
                 if not more:
                     break
             assert found == whole, (size, forwards)
-    first = await coupons.coupons(Viewer(now=at, account_id=account_id), account_id, None, Window(first=100))
+    first = await (await coupons.coupons(Viewer(now=at, account_id=account_id), account_id, None, Window(first=100))).load()
     between = Window(first=100, after=first.edges[4].cursor, before=first.edges[-5].cursor)
-    page = await coupons.coupons(Viewer(now=at + DAY, account_id=account_id), account_id, None, between)
+    page = await (await coupons.coupons(Viewer(now=at + DAY, account_id=account_id), account_id, None, between)).load()
     assert [edge.node.id for edge in page.edges] == whole[5:-5]
 
 
@@ -536,5 +536,5 @@ async def test_a_page_takes_one_statement_whatever_its_size(shop: Shop, size: in
         return await real(sql, *params)
 
     monkeypatch.setattr(coupons, "fetch", watched)
-    page = await coupons.coupons(Viewer(now=await shop.now(), account_id=account_id), account_id, None, Window(first=100))
+    page = await (await coupons.coupons(Viewer(now=await shop.now(), account_id=account_id), account_id, None, Window(first=100))).load()
     assert len(page.edges) == size and len(seen) == 1

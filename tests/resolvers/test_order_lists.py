@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from models.database import fetch, opened
 from models.orders import OrderTab
 from tests.resolvers.orders import order_row, put_order, said, ship
 from tests.shop import Buyer, Product, Shop
@@ -108,3 +109,15 @@ async def test_parcels_of_a_part_are_still_to_come(shop: Shop) -> None:
     await ship(shop, row, whole=False)
     home = (await buyer.data(HOME))["me"]["home"]
     assert {c["status"]: c["count"] for c in home["orderCounts"] if c["count"]} == {"PARTLY_SHIPPED": 1}
+
+
+async def test_a_search_reads_no_items_but_those_of_the_buyers_own_orders(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    async with statements() as sent:
+        await buyer.data('{ me { orders(search: "lamp") { edges { node { id } } } } }')
+    (search,) = [statement for statement in sent if "title_folded" in statement]
+    if opened().dialect == "postgres":
+        for place, value in (("$4", "21"), ("$3", "'%lamp%'"), ("$2", "'lamp%'"), ("$1", "1")):
+            search = search.replace(place, value)
+        plan = "\n".join(line for (line,) in await fetch(f"EXPLAIN {search}"))
+        assert "SubPlan" in plan and "hashed" not in plan, plan

@@ -126,3 +126,12 @@ async def test_stock_execution_costs_no_statement_more(sized: Sized) -> None:
         finally:
             object.__setattr__(sized.shop.service.engine, "settings", settings)
         assert len(stock) <= len(planned) + 1, (name, "\n".join(planned), "\n".join(stock))
+
+
+@pytest.mark.parametrize("name", ["orders", "favorites", "coupons", "conversations", "priceDrops"])
+async def test_a_list_that_is_only_counted_is_not_read(sized: Sized, name: str) -> None:
+    answer, seen = await asked(sized.buyers[20], f"{{ me {{ {name} {{ totalCount }} }} }}", 20)
+    assert answer["me"][name]["totalCount"] >= 20
+    assert len(seen) == 2, "\n".join(seen)  # the session and the count
+    refused = (await sized.buyers[20].post(f"{{ me {{ {name}(first: 0) {{ totalCount }} }} }}")).json()
+    assert refused["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"

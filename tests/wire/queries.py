@@ -204,6 +204,8 @@ class Dresser:
                 if field_name == "node" or self._chance(0.05):
                     of = self.random.choice(list(self.known.ids))
                 return quoted(self.random.choice(self.known.ids[of]))
+            case "region":
+                return quoted(self.random.choice(["RU", "GE", "nowhere"]))
             case "after" | "before":
                 known = self.known.cursors.get(field_name)
                 return quoted(self.random.choice(known)) if known and self._chance(0.6) else ""
@@ -284,19 +286,21 @@ def one_for_each_field(schema: GraphQLSchema, known: Known, most_ids: int = 1) -
     found = []
     for way in [*reachable(schema).values(), *reachable(schema, without=FIRST_IDS).values()]:
         first = way[0][1]
-        ids = known.ids.get(FIRST_IDS.get(first, ""), ["nonsense"])[:most_ids]
+        ids = known.ids.get(FIRST_IDS.get(first, ""), ["RU"])[:most_ids]
+        wanted = _wanted(schema, first)
         for choice in _choices(schema, *way[-1]):
             text = ""
             for n, (kind, name) in enumerate(reversed(way)):
                 text = f"{name}{choice if n == 0 else ''}{text or _shallow(schema, kind, name)}"
                 text = f" {{ {text} }}" if n < len(way) - 1 else text
-            found += [Query(f"{{ {text.replace(first, f'{first}(id: {quoted(one)})', 1)} }}" if _takes_id(schema, first) else f"{{ {text} }}", {}) for one in ids]
+            found += [Query(f"{{ {text.replace(first, f'{first}({wanted}: {quoted(one)})', 1)} }}" if wanted else f"{{ {text} }}", {}) for one in ids]
     return list({query.text: query for query in found}.values())
 
 
-def _takes_id(schema: GraphQLSchema, first: str) -> bool:
+def _wanted(schema: GraphQLSchema, first: str) -> str | None:
+    """The argument without which there is no answer: an id, or a region."""
     assert schema.query_type is not None
-    return any(is_required_argument(argument) for argument in schema.query_type.fields[first].args.values())
+    return next((name for name, argument in schema.query_type.fields[first].args.items() if is_required_argument(argument)), None)
 
 
 def _shallow(schema: GraphQLSchema, kind: str, name: str) -> str:

@@ -11,11 +11,14 @@ import orjson
 import strawberry
 from graphql import GraphQLSchema, parse, validate
 from graphql.language import OperationDefinitionNode
+from strawberry.schema.config import StrawberryConfig
 
 from auth.viewer import Viewer
 from models.refusals import ErrorCode, NotFound, Refusal
 from schema.context import Context
-from schema.edges import attribute, derived, edge, listed, root, stream
+from schema.edges import attribute, derived, edge, listed, mutation, root, stream
+from schema.errors import Unavailable
+from schema.scalars import SCALARS
 from settings import Settings
 from wire import execution
 from wire.documents import Prepared
@@ -174,12 +177,38 @@ class Query:
     named: Named | None = root(_tree, description="An interface.")
 
 
+@strawberry.input
+class LeafInput:
+    number: int
+    colour: Colour | None = Colour.RED
+
+
+@strawberry.input
+class GraftInput:
+    name: str
+    leaves: list[LeafInput] | None = strawberry.UNSET
+
+
 @strawberry.type
 class Mutation:
-    @strawberry.mutation
-    async def grow(self, info: strawberry.Info, by: int) -> Annotated[Grown | Refused, strawberry.union("GrowResult")]:
-        of(info.context).append(("grow", by))
+    @mutation(description="Refuses much and fails for less than nothing.")
+    async def grow(context: Context, by: int) -> Annotated[Grown | Refused | Unavailable, strawberry.union("GrowResult")]:
+        of(context).append(("grow", by))
+        if by < 0:
+            raise Refusal(ErrorCode.BAD_USER_INPUT, field="by")
         return Grown(branch=TREE) if by < 10 else Refused(code="TOO_MUCH")  # type: ignore[arg-type]
+
+    @mutation(description="Null where nothing grows, an error where it fails.")
+    async def graft(context: Context, input: GraftInput) -> Grown | None:
+        of(context).append((f"graft {input}", 1))
+        if input.name == "fails":
+            raise RuntimeError("broken")
+        leaves = [Leaf(leaf.number, colour=leaf.colour) for leaf in input.leaves or ()]
+        return None if input.name == "nothing" else Grown(branch=Branch(input.name, leaves))  # type: ignore[arg-type]
+
+    @strawberry.mutation
+    async def plant(self, info: strawberry.Info) -> Grown:
+        return Grown(branch=TREE)  # type: ignore[arg-type]
 
 
 @strawberry.type
@@ -187,7 +216,7 @@ class Subscription:
     grown: BranchType = stream(_events, description="Two branches.")
 
 
-SCHEMA: GraphQLSchema = strawberry.Schema(Query, Mutation, Subscription)._schema
+SCHEMA: GraphQLSchema = strawberry.Schema(Query, Mutation, Subscription, config=StrawberryConfig(scalar_map=SCALARS))._schema
 
 
 def prepared(text: str) -> Prepared:

@@ -183,6 +183,7 @@ async def served(app: Any, **options: Any) -> AsyncIterator[int]:
     """The application on a real server of its own; yields the port."""
     with closing(socket.socket()) as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = uvicorn.Config(
             app, ws=SocketProtocol, ws_max_size=64 * 1024, ws_per_message_deflate=False, log_level="warning", lifespan="off",
             timeout_graceful_shutdown=5, **options,

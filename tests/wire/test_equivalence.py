@@ -24,9 +24,11 @@ from graphql import (
 )
 
 from auth.viewer import Viewer
+from resolvers import sign_up
 from resolvers.messages import RECEIVED
 from resolvers.price_watch import DROPS
 from schema.context import Context
+from settings import Settings
 from tests.databases import BOTH
 from tests.filled_shop import Filled, fill
 from tests.shop import Shop, open_shop
@@ -39,8 +41,8 @@ from wire.selections import Selections, below
 
 FIXED_SEED = 20261122
 FRESH_SEED = int(os.environ.get("KABINET_TEST_SEED") or random.randrange(2**32))
-NEVER = {"Action.availableFrom"}
-"""What no rule fills so far: no action is known to become allowed later."""
+NEVER = {"SignInMethods.recommendation"}
+"""What is empty here: no buyer of the filled shop has providers alone."""
 
 COUNTS = {"sqlite": 250, "postgres": 60}
 """Queries of each seed; those for each field come on top."""
@@ -68,6 +70,16 @@ class World:
 async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     async with open_shop(request.param, tmp_path_factory.mktemp("world")) as shop:
         yield World(shop, await fill(shop), request.param)
+
+
+@pytest.fixture(autouse=True)
+def one_challenge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only field that never answers the same twice answers one thing here."""
+
+    async def same(settings: Settings) -> str:
+        return "{}"
+
+    monkeypatch.setattr(sign_up, "captcha_challenge", same)
 
 
 def prepared(schema: GraphQLSchema, text: str) -> Prepared:

@@ -6,20 +6,25 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import pyotp
 import pytest
-from playwright.async_api import Browser, Page, WebSocket, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, WebSocket, async_playwright, expect
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
-from tests.shop import free_port
+from models.instants import utc_now
+from tests.authenticators import begin, confirm
+from tests.shop import Client, free_port
 from tests.wire.small_service import served, small_service
 from wire import graphiql
 
@@ -104,8 +109,16 @@ async def test_without_a_build_the_page_says_what_is_missing(tmp_path: Path) -> 
     assert "<script" not in answer.text
 
 
+async def test_where_letters_lead_home_is_the_page(tmp_path: Path) -> None:
+    async with graphiql_alone(build(tmp_path), "demo") as client:
+        for query in ("", "?error=SIGN_IN_DECLINED"):
+            answer = await client.get(f"/{query}")
+            assert (answer.status_code, answer.headers["location"]) == (307, f"/graphql{query}")
+
+
 async def test_in_production_there_are_no_files(tmp_path: Path) -> None:
     async with graphiql_alone(build(tmp_path), "production") as client:
+        assert (await client.get("/")).status_code == 404
         assert (await client.get("/graphiql/assets/main-1a2b.js")).status_code == 404
 
 
@@ -136,28 +149,32 @@ class Kabinet:
     url: str
     printed: str
     demo: dict[str, Any]
+    providers: str
 
 
 @pytest.fixture(scope="module")
 async def kabinet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kabinet]:
     folder, port = tmp_path_factory.mktemp("kabinet"), free_port()
-    own = {"MODE": "demo", "PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/kabinet.db"}
+    providers = f"http://127.0.0.1:{free_port()}"
+    own = {"MODE": "demo", "PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/kabinet.db", "DEMO_IDP_URL": providers}
     others = {name: value for name, value in os.environ.items() if not name.startswith("KABINET_")}
     environment = others | {f"KABINET_{name}": value for name, value in own.items()}
     with (folder / "printed").open("w") as printed:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "server.py", "serve", cwd=ROOT, env=environment, stdout=printed
         )
+    identity_providers = await asyncio.create_subprocess_exec(sys.executable, "server.py", "demo-idp", cwd=ROOT, env=environment)
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             async with asyncio.timeout(START_SECONDS):
                 page = await answered(client, process)
             (told,) = re.findall(r'<script type="application/json" id="demo">(.*?)</script>', page.text)
-            yield Kabinet(f"http://127.0.0.1:{port}", (folder / "printed").read_text(), json.loads(told))
+            yield Kabinet(f"http://127.0.0.1:{port}", (folder / "printed").read_text(), json.loads(told), providers)
     finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await asyncio.wait_for(process.wait(), 30)
+        for started in (process, identity_providers):
+            with suppress(ProcessLookupError):
+                started.terminate()
+            await asyncio.wait_for(started.wait(), 30)
 
 
 async def answered(client: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> httpx2.Response:
@@ -202,6 +219,11 @@ class Screen:
         """Wait until the answer on the screen has all of these."""
         for text in texts:
             await expect(self.page.locator(".graphiql-response")).to_contain_text(text)
+
+    @property
+    def refusal(self) -> Locator:
+        """What the bar says of the last thing that did not work."""
+        return self.page.get_by_role("banner").get_by_role("alert")
 
 
 @pytest.fixture
@@ -278,3 +300,141 @@ async def test_a_price_that_staff_lower_in_one_window_drops_in_the_buyers_other(
         await staff.run()
         await staff.shows("demo-product-10", "CREATED", '"code": null')
     await screen.shows("priceDrops", "№ 10", "1 679,99", "990,00")
+
+
+async def open_ways(screen: Screen, country: str) -> Locator:
+    """The panel of all ways of signing in, for this country."""
+    await screen.page.get_by_role("button", name="Sign in …").click()
+    panel = screen.page.get_by_role("region", name="Ways of signing in")
+    await panel.get_by_label("Country").select_option(country)
+    return panel
+
+
+async def fill_sign_up(panel: Locator, email: str) -> Locator:
+    form = panel.get_by_role("form", name="Sign up by e-mail")
+    await form.get_by_label("E-mail").fill(email)
+    await form.get_by_label("Name").fill("Nora Newcomer")
+    await form.get_by_label("Password").fill("plum-39-harbour")
+    await form.get_by_label("Once more").fill("plum-39-harbour")
+    await form.get_by_role("checkbox").check()
+    return form
+
+
+async def runs_as(screen: Screen) -> str:
+    """Whose data a query in the editor gets."""
+    await expect(screen.page.locator(".graphiql-query-editor")).to_contain_text("query Dashboard")
+    async with screen.page.expect_response(lambda response: "query Dashboard" in (response.request.post_data or "")) as answered:
+        await screen.run()
+    answer = await (await answered.value).json()
+    return answer["data"]["me"]["displayName"]
+
+
+async def test_a_newcomer_signs_up_follows_the_mails_link_and_is_back_signed_in(screen: Screen, kabinet: Kabinet) -> None:
+    page = screen.page
+    form = await fill_sign_up(await open_ways(screen, "CZ"), "nora@new.example")
+    await form.get_by_role("button", name="Sign up").click()
+    await form.get_by_role("link", name="Open the mailbox").click()
+    await page.get_by_role("link", name=f"{kabinet.url}/activate").click()
+    await page.get_by_role("button", name="Activate and sign in").click()
+    await page.get_by_role("link", name="Continue").click()
+    await page.wait_for_url(f"{kabinet.url}/graphql")
+    await expect(page.get_by_role("status")).to_have_text("Signed in as Nora Newcomer (nora@new.example)")
+    assert await runs_as(screen) == "Nora Newcomer"
+    assert {urlsplit(url).netloc for url in screen.asked if not url.startswith(("data:", "blob:"))} == {urlsplit(kabinet.url).netloc}
+    assert screen.troubles == []
+
+
+async def test_what_the_panel_would_send_opens_as_a_document_that_runs(screen: Screen) -> None:
+    form = await fill_sign_up(await open_ways(screen, "CZ"), "written@new.example")
+    await form.get_by_role("button", name="As a document").click()
+    await expect(screen.page.get_by_role("tab", name="SignUp")).to_have_attribute("aria-selected", "true")
+    await screen.run()
+    await screen.shows("SignUpAccepted")
+    await screen.choose("SignInMethods")
+    await screen.run()
+    await screen.shows('"me": null', '"kind": "GOOGLE"')
+    assert screen.troubles == []
+
+
+async def test_the_panel_draws_what_the_policy_opens_and_says_what_is_refused(screen: Screen) -> None:
+    panel = await open_ways(screen, "RU")
+    await expect(panel).to_contain_text("Nobody signs up by e-mail in this country.")
+    await expect(panel.get_by_role("navigation").get_by_role("link")).to_have_text(["VK ID", "Odnoklassniki", "Mail.ru", "Google"])
+    form = panel.get_by_role("form", name="By password")
+    await form.get_by_label("E-mail or phone").fill("anna@demo.example")
+    await form.get_by_label("Password").fill("wrong")
+    await form.get_by_role("button", name="Sign in").click()
+    await expect(screen.refusal).to_be_visible()
+    await form.get_by_label("Password").fill("demo-Kabinet-2026")
+    await form.get_by_role("button", name="Sign in").click()
+    await expect(screen.page.get_by_role("status")).to_contain_text("anna@demo.example")
+    await expect(screen.refusal).to_have_count(0)
+
+
+async def test_an_account_with_a_second_factor_is_asked_for_its_code(screen: Screen, kabinet: Kabinet) -> None:
+    boris = kabinet.demo["buyers"][1]
+    authenticator = await protected(kabinet, boris)
+    form = screen.page.get_by_role("form", name="Second factor")
+    await expect(form).to_have_count(0)
+    await screen.page.get_by_title(f"Sign in as {boris['email']}").click()
+    await form.get_by_label("Code").fill("no code")
+    await form.get_by_role("button", name="Answer").click()
+    await expect(screen.refusal).to_contain_text("code")
+    await form.get_by_label("Code").fill(authenticator.at(utc_now() + timedelta(seconds=30)))
+    await form.get_by_role("button", name="Answer").click()
+    await expect(screen.page.get_by_role("status")).to_contain_text(boris["email"])
+    await expect(form).to_have_count(0)
+    assert await runs_as(screen) == boris["displayName"]
+
+
+async def protected(kabinet: Kabinet, buyer: dict[str, str]) -> pyotp.TOTP:
+    """Give a demo buyer a second factor; its authenticator."""
+    sign_in = "mutation($input: SignInInput!) { signIn(input: $input) { ... on SignedIn { token } } }"
+    async with httpx2.AsyncClient(base_url=kabinet.url) as http:
+        nobody = Client(http)
+        token = (await nobody.data(sign_in, input={"email": buyer["email"], "password": buyer["password"]}))["signIn"]["token"]
+        http.cookies.clear()
+        authenticator = pyotp.TOTP((await begin(Client(http, token)))["secret"])
+        await confirm(Client(http, token), authenticator.now())
+    return authenticator
+
+
+async def test_a_code_from_the_mailbox_makes_an_account_of_a_number(screen: Screen, kabinet: Kabinet) -> None:
+    panel = await open_ways(screen, "RU")
+    await panel.get_by_label("Phone", exact=True).fill("+7 916 555-00-77")
+    await panel.get_by_role("button", name="Send a code").click()
+    code = await code_sent_to(kabinet, "+79165550077")
+    form = panel.get_by_role("form", name="By phone: +7 916 555-00-77")
+    await form.get_by_label("Code").fill("000000" if code != "000000" else "111111")
+    await form.get_by_label("Name").fill("Пётр")
+    await form.get_by_role("button", name="Sign in or up").click()
+    await expect(screen.refusal).to_be_visible()
+    await form.get_by_label("Code").fill(code)
+    await form.get_by_role("button", name="Sign in or up").click()
+    await expect(screen.page.get_by_role("status")).to_have_text("Signed in as Пётр (+79165550077)")
+    assert await runs_as(screen) == "Пётр"
+
+
+async def code_sent_to(kabinet: Kabinet, number: str) -> str:
+    """The six digits, as soon as the outbox's worker has brought them."""
+    async with httpx2.AsyncClient(base_url=kabinet.url) as client:
+        until = time.monotonic() + 20
+        while not (letters := (await client.get("/dev/mailbox.json", params={"to": number})).json()):
+            assert time.monotonic() < until, "no code came"
+            await asyncio.sleep(0.1)
+    return re.findall(r"\b\d{6}\b", letters[0]["text"])[0]
+
+
+async def test_a_provider_sends_the_buyer_back_signed_in_or_says_why_not(screen: Screen, kabinet: Kabinet) -> None:
+    page = screen.page
+    for person, said in (("Refuse", None), ("Нина Лебедева", "Signed in as Нина Лебедева")):
+        await (await open_ways(screen, "RU")).get_by_role("link", name="VK ID").click()
+        await page.wait_for_url(f"{kabinet.providers}/**")
+        await page.get_by_role("button", name=person).click()
+        await page.wait_for_url(f"{kabinet.url}/graphql*")
+        if said is None:
+            await expect(screen.refusal).to_contain_text("SIGN_IN_DECLINED")
+            assert page.url == f"{kabinet.url}/graphql"
+        else:
+            await expect(page.get_by_role("status")).to_have_text(said)
+    assert await runs_as(screen) == "Нина Лебедева"

@@ -128,7 +128,8 @@ async def test_the_same_edge_under_two_names_is_read_once() -> None:
     "text",
     [
         "{ named { __typename name ... on BranchType { leaves { number } } ... on Named { n: name } } }",
-        "mutation { grow(by: 1) { __typename ... on Grown { branch { name leaves { number } } } } }",
+        "mutation { __typename grow(by: 1) { __typename ... on Grown { branch { name leaves { number } } } } }",
+        "mutation { plant { branch { name leaves { number } } } }",
     ],
 )
 async def test_what_an_interface_or_a_union_holds_is_read_by_a_plan(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +148,42 @@ async def test_each_payload_of_a_mutation_is_read_anew() -> None:
     planned, stock = await both(text)
     assert planned.reads == [("grow", 1), ("leaves", 1), ("grow", 10), ("grow", 2), ("leaves", 1), ("next", 1)]
     assert sorted(planned.reads) == sorted(stock.reads)
+
+
+GRAFTS = {
+    "a union": ("mutation { grow(by: 1) { __typename ... on Grown { branch { name leaves { number } } } } }", {"planned": 1}),
+    "refused, then not": (
+        "mutation { a: grow(by: 10) { ... on Refused { code } } b: grow(by: 1) { ... on Grown { branch { name } } } }",
+        {"planned": 2},
+    ),
+    "the same field twice": ("mutation { grow(by: 1) { __typename } grow(by: 1) { ... on Grown { branch { count } } } }", {"planned": 1}),
+    "skipped": ("mutation($no: Boolean = false) { grow(by: 1) @include(if: $no) { __typename } a: grow(by: 2) { __typename } }", {"planned": 1}),
+    "an input object": ('mutation { graft(input: {name: "x", leaves: [{number: 1}]}) { branch { name leaves { number colour } } } }', {"planned": 1}),
+    "one by variable": ("mutation($n: Int!) { graft(input: {name: \"x\", leaves: {number: $n, colour: BLUE}}) { branch { leaves { number } } } }", {"planned": 1}),
+    "one that may be left out by variable": (
+        'mutation($c: Colour) { graft(input: {name: "x", leaves: [{number: 1, colour: $c}]}) { branch { leaves { colour } } } }',
+        {"planned": 1},
+    ),
+    "null": ('mutation { graft(input: {name: "nothing"}) { branch { name } } grow(by: 1) { __typename } }', {"stock": 1, "planned": 1}),
+    "a failing field that may be null": (
+        'mutation { grow(by: 1) { __typename } graft(input: {name: "fails"}) { branch { name } } b: grow(by: 2) { __typename } }',
+        {"stock": 1, "planned": 2},
+    ),
+    "a failing field that may not": ("mutation { a: grow(by: 1) { __typename } b: grow(by: -1) { __typename } c: grow(by: 2) { __typename } }", {"stock": 1, "planned": 1}),
+    "an argument that cannot be": ("mutation($n: Int = 1) { grow(by: $n) { __typename } b: grow(by: 2) { __typename } }", {"stock": 1}),
+    "a surprise below": (
+        "mutation { a: grow(by: 1) { ... on Grown { branch { name torn { name } leaves { grownAt } } } } b: grow(by: 2) { __typename } }",
+        {"surprised": 1, "stock": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "counts"), GRAFTS.values(), ids=GRAFTS.keys())
+async def test_a_mutation_is_called_once_and_answered_as_by_stock_execution(text: str, counts: dict[str, int]) -> None:
+    given = {"n": None if "Int = 1" in text else 7, "c": "BLUE"}
+    planned, stock = await both(text, **{name: value for name, value in given.items() if f"${name}:" in text})
+    assert planned.counts == counts
+    assert planned.reads == stock.reads
 
 
 async def test_events_take_the_plan_and_answer_the_same() -> None:

@@ -155,6 +155,30 @@ query Favorites($after: String) {
 }
 `;
 
+const signInMethods = `# How the buyer signs in, where they are signed in,
+# and what a form may offer in a country.
+query SignInMethods($region: String!) {
+  me {
+    signInMethods {
+      lockoutRisk
+      recommendation
+      methods {
+        id
+        kind
+        masked
+        verified
+        usable
+        actions { name allowed code message }
+      }
+    }
+    sessions { id current agent address createdAt usedAt endsAt }
+  }
+  signInPolicy(region: $region) {
+    ways { kind signUp signIn link }
+  }
+}
+`;
+
 const priceDrops = `# Runs until it is stopped. Now lower a price, by the
 # tab ${STAFF_TAB} of a second window: choosing
 # another tab in this one stops it.
@@ -190,6 +214,7 @@ export const exampleTabs = [
   { query: dashboard },
   { query: orders, variables: pretty({ tab: "ALL", search: null, after: null }) },
   { query: favorites, variables: pretty({ after: null }) },
+  { query: signInMethods, variables: pretty({ region: "RU" }) },
   { query: priceDrops },
   { query: changeAPrice, variables: pretty({ input: { rows: [priceRow] } }), headers: staffHeaders },
 ];

@@ -5,12 +5,21 @@ const url = new URL("/graphql", location.href);
 const socketUrl = Object.assign(new URL(url), { protocol: url.protocol === "https:" ? "wss:" : "ws:" }).href;
 
 let sockets = new Map();
+let mutated = () => {};
 
 // GraphiQL's own idea of the document lags behind the editor for a moment; the text that is sent decides.
 export async function fetcher(params, { headers } = {}) {
   const operation = operationOf(params);
   const request = { ...params, operationName: operation?.name?.value ?? params.operationName };
-  return operation?.operation === "subscription" ? events(socket(bearerOf(headers)), request) : post(request, headers);
+  if (operation?.operation === "subscription") return events(socket(bearerOf(headers)), request);
+  const answer = await post(request, headers);
+  if (operation?.operation === "mutation") mutated();
+  return answer;
+}
+
+// A mutation in the editor may sign somebody in or out.
+export function afterMutation(call) {
+  mutated = call;
 }
 
 export async function post(request, headers) {

@@ -5,6 +5,7 @@ import { createRoot } from "react-dom/client";
 
 import { Buyers } from "./buyers.jsx";
 import { demo } from "./demo.js";
+import { Tabs } from "./editor.jsx";
 import { exampleTabs } from "./examples.js";
 import { fetcher } from "./fetcher.js";
 import "./page.css";
@@ -21,6 +22,7 @@ createRoot(document.getElementById("root")).render(
       inputValueDeprecation
     >
       <UnmarkedLetters />
+      <Tabs />
     </GraphiQL>
   </>,
 );

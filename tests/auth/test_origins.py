@@ -2,8 +2,8 @@
 
 import pytest
 
+from auth.origins import origin_allowed, origin_of
 from settings import read_settings
-from wire.origins import origin_allowed, origin_of
 
 PRODUCTION = read_settings(mode="production", public_url="https://shop.example", allowed_origins="https://app.example,http://app.example:81")
 DEVELOPMENT = read_settings(mode="development", public_url="", port=8123)

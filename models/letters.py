@@ -1,0 +1,37 @@
+"""Letters: mails and text messages to buyers, put into the outbox by the unit of work that calls for them."""
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models.instants import Instant
+from models.unit_of_work import Work
+
+MAIL, SMS = "mail", "sms"
+
+
+class Letter(Model):
+    """A letter that the demo mode keeps instead of sending it, one of the latest. `wanted_at`, when it was to leave, is the machine's."""
+
+    id = fields.BigIntField(primary_key=True)
+    message_id = fields.CharField(32, unique=True)  # the outbox's
+    kind = fields.CharField(8)
+    template = fields.CharField(64)
+    recipient = fields.TextField()
+    language = fields.CharField(8)
+    subject = fields.TextField()
+    text = fields.TextField()
+    html = fields.TextField(null=True)
+    wanted_at = Instant()
+
+    class Meta:
+        table = "letter"
+
+
+def mail(work: Work, template: str, to: str, language: str, /, **values: str) -> str:
+    """A mail to the address `to`, in the words of `template`; gives its message id."""
+    return work.post(MAIL, {"template": template, "to": to, "language": language, "values": values})
+
+
+def sms(work: Work, template: str, to: str, language: str, /, **values: str) -> str:
+    """A text message to the E.164 number `to`, in the words of `template`; gives its message id."""
+    return work.post(SMS, {"template": template, "to": to, "language": language, "values": values})
