@@ -106,8 +106,6 @@ class Done:
     error: Exception | None = None
 
     async def again(self) -> Any:
-        if self.error is not None:
-            raise self.error
         return self.value
 
 
@@ -115,8 +113,8 @@ class PlannedExecutor(Executor[Any]):
     """Answers each object by its plan where it has one and stands in no list; `outcome` None: never.
 
     In a list each object would run a plan of its own, and its edges one statement an object. What one field of a
-    mutation has read may be old after the next one: each begins with nothing read. Where `done` is set, it stands for
-    what the root field resolves to.
+    mutation has read may be old after the next one: each begins with nothing read. Where `done` is set, its value stands
+    for what the root field resolves to.
     """
 
     outcome: Outcome | None = None

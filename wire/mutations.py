@@ -1,7 +1,7 @@
 """Mutations: the root fields one after the other, each called without graphql-core and its answer read by a plan.
 
-What a call gave stands; it is never called again. Where only graphql-core can make an answer of it, such as an error,
-graphql-core executes that one field and is told what the call gave.
+What a call gave stands; it is never called again. Where only graphql-core can make an answer of it, graphql-core executes
+that one field and is told what the call gave.
 """
 
 import inspect
@@ -18,7 +18,9 @@ from graphql import (
     SelectionSetNode,
     get_named_type,
     is_abstract_type,
+    is_non_null_type,
     is_object_type,
+    located_error,
 )
 from graphql.execution.values import VariableValues
 from strawberry.types.base import get_object_definition
@@ -45,6 +47,13 @@ async def change(
     for one in changes:
         context.loads = Loads()
         done = await _called(one, variables, context)
+        if done.error is not None:
+            counts["planned"] += 1
+            errors.append(located_error(done.error, one.nodes, [one.response_key]))
+            if is_non_null_type(one.arguments.definition.type):
+                return ExecutionResult(None, errors)
+            data[one.response_key] = None
+            continue
         level = _level(schema, outcome, one, done)
         if level is not None:
             try:
@@ -72,7 +81,7 @@ async def _called(one: Change, variables: VariableValues, context: Context) -> D
 
 def _level(schema: GraphQLSchema, outcome: Outcome, one: Change, done: Done) -> Level | None:
     """The plan that reads what the call gave; None where there is none."""
-    definition = get_object_definition(done.value) if done.error is None else None
+    definition = get_object_definition(done.value)
     kind = schema.get_type(definition.name) if definition is not None else None
     if not is_object_type(kind) or not _fits(schema, one.arguments.definition.type, kind):
         return None

@@ -1,6 +1,12 @@
 """What a document with several mutations answers: each one from what the one before it left behind."""
 
-from tests.shop import Shop
+import gc
+
+import pytest
+
+from auth import passwords
+from tests.auth.test_sign_in import SIGN_IN
+from tests.shop import PASSWORD, Shop
 
 PAIR = """mutation($product: ID!) {
   first: addFavorite(productId: $product) { ...Added }
@@ -34,3 +40,21 @@ async def test_a_refused_mutation_leaves_the_next_one_to_its_own(shop: Shop) -> 
         b: addFavorite(productId: $product) { ... on FavoriteAdded { favorite { product { isFavorite } } } } }"""
     answer = await buyer.data(query, product=product.id)
     assert answer == {"a": {"code": "NOT_FOUND"}, "b": {"favorite": {"product": {"isFavorite": True}}}}
+
+
+async def test_a_shed_sign_in_leaves_nothing_to_the_garbage_collector(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where hundreds a second are shed, everybody waits for it several times a second."""
+    monkeypatch.setattr(passwords, "MOST_WAITING", 0)
+
+    async def shed() -> str:
+        answer = await shop.nobody.post(SIGN_IN, input={"email": "nobody@shop.example", "password": PASSWORD})
+        return answer.json()["errors"][0]["extensions"]["code"]
+
+    assert await shed() == "OVERLOADED"  # what the first one compiles stays
+    gc.collect()
+    gc.disable()
+    try:
+        assert {await shed() for _ in range(10)} == {"OVERLOADED"}
+        assert gc.collect() < 100  # it was 88 each
+    finally:
+        gc.enable()
