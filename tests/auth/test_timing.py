@@ -15,7 +15,9 @@ from scipy.stats import mannwhitneyu
 from auth.passwords import Passwords
 from tests.auth.test_sign_in import SIGN_IN
 from tests.databases import BOTH
+from tests.resolvers.orders import order_row
 from tests.resolvers.sign_ups import SIGN_UP, solved, typed
+from tests.resolvers.test_find_account import FIND
 from tests.resolvers.test_passwords import REQUEST
 from tests.rows import change
 from tests.shop import PASSWORD, Shop, open_shop
@@ -44,12 +46,28 @@ async def nobodys(shop: Shop, numbers: range) -> list[str]:
     return [f"timed{n}@nobody.example" for n in numbers]
 
 
+async def ordered(shop: Shop, numbers: range) -> list[str]:
+    """The numbers of so many new orders."""
+    buyer, product = await shop.buyer(), await shop.product()
+    rows = [await order_row(shop, buyer, product, number=f"T{n}") for n in numbers]
+    assert all(result["status"] == "CREATED" for result in await shop.put("putOrders", rows))
+    return [row["number"] for row in rows]
+
+
+async def never_given(shop: Shop, numbers: range) -> list[str]:
+    return [f"U{n}" for n in numbers]
+
+
 async def wrong_password(shop: Shop, email: str) -> dict[str, Any]:
     return {"email": email, "password": "wrong 71 porridge"}
 
 
 async def forgotten(shop: Shop, email: str) -> dict[str, Any]:
     return {"email": email, "captcha": await solved(shop)}
+
+
+async def of_an_order(shop: Shop, number: str) -> dict[str, Any]:
+    return {"number": number, "captcha": await solved(shop)}
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,12 @@ class Asked:
     unknown: Callable[[Shop, range], Awaitable[list[str]]] = nobodys
 
 
-OPERATIONS = {"signIn": Asked(SIGN_IN, wrong_password), "signUp": Asked(SIGN_UP, typed), "requestPasswordReset": Asked(REQUEST, forgotten)}
+OPERATIONS = {
+    "signIn": Asked(SIGN_IN, wrong_password),
+    "signUp": Asked(SIGN_UP, typed),
+    "requestPasswordReset": Asked(REQUEST, forgotten),
+    "findAccount": Asked(FIND, of_an_order, ordered, never_given),
+}
 
 
 class Run(NamedTuple):
