@@ -15,7 +15,7 @@ from models.storage_failures import TransactionLost
 
 MOST_TOGETHER = 64
 SAVEPOINT = "unit"
-SLOW_COMMIT_SECONDS = 0.001  # the longest the event loop may stand still for a commit, on average
+SLOW_COMMIT_SECONDS = 0.001  # the longest that the event loop may stand still for a commit
 
 
 class CommitGroup:
@@ -30,7 +30,7 @@ class CommitGroup:
         self.connection = connection
         self.lock = lock
         self.commit_on_thread = commit_on_thread
-        self.commit_seconds = 0.0  # how long commits took of late
+        self.commit_seconds = 0.0  # how long commits took of late: rises at once, sinks slowly, for a disk that is busy stays so
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False  # a unit writes, or a COMMIT is under way
         self._ended: list[asyncio.Future[None]] = []
@@ -113,7 +113,8 @@ class CommitGroup:
         self._over(error)
 
     def _took(self, began: float) -> None:
-        self.commit_seconds += (time.perf_counter() - began - self.commit_seconds) / 8
+        taken = time.perf_counter() - began
+        self.commit_seconds = max(taken, self.commit_seconds + (taken - self.commit_seconds) / 8)
 
     def _over(self, error: Exception | None) -> None:
         """The transaction is; tell who has ended in it."""

@@ -9,6 +9,7 @@ import pytest
 
 from models.database import fetch, open_database
 from models.events import events_after
+from models.group_commit import SLOW_COMMIT_SECONDS, CommitGroup
 from models.instants import utc_now
 from models.refusals import ErrorCode, Failure
 from models.sqlite_engine import SqliteEngine, UnsafeStorage
@@ -121,6 +122,15 @@ async def test_a_slow_disk_is_waited_for_beside_the_event_loop(tmp_path):
         await send("b")
         assert 0.5 < database.engine.group.commit_seconds < 1.0
         assert await labels() == ["a", "b"]
+
+
+async def test_one_slow_commit_is_enough_to_take_the_disk_for_slow(tmp_path, monkeypatch):
+    async with fresh_database("sqlite", tmp_path, MACHINERY) as database:
+        group = database.engine.group
+        group.commit_seconds = 0.0
+        monkeypatch.setattr(group, "_took", lambda began: CommitGroup._took(group, began - 0.05))
+        await send("a")
+        assert group.commit_seconds >= 0.05 > SLOW_COMMIT_SECONDS
 
 
 async def test_no_server_at_all_answers_storage_unavailable():
