@@ -10,7 +10,7 @@ from auth.passwords import LONGEST, Passwords
 from auth.sessions import end_other_sessions, new_token, rotate, token_hash
 from auth.strength import weakness_of
 from auth.viewer import Viewer
-from models.accounts import IdentityKind, as_proved, fold_email
+from models.accounts import IdentityKind, as_proved, fold_email, is_email
 from models.database import fetch
 from models.instants import utc_now
 from models.letters import mail
@@ -102,7 +102,7 @@ async def request_password_reset(viewer: Viewer, settings: Settings, passwords: 
     Raises:
         BadUserInput, CaptchaFailed. Failure: RATE_LIMITED, the network has asked too often; OVERLOADED.
     """
-    if not email.strip() or len(email) > 254 or "@" not in email:
+    if not is_email(email):
         raise BadUserInput(field="email")
     with passwords.turn():
         await require_few("reset", viewer.address, RESETS_OF_NETWORK, HOUR)
