@@ -89,6 +89,8 @@ async def _change(work: Work, viewer: Viewer, stored: str, renewed: str) -> str:
         raise InvalidCredentials(text="WRONG_PASSWORD", field="current")
     for table in ("password_reset", "email_change"):
         await work.execute(f"DELETE FROM {table} WHERE account_id = $1", account.id)
+    # A thief's browser is one that is told of again.
+    await work.execute("DELETE FROM known_device WHERE account_id = $1 AND token_hash <> $2", account.id, token_hash(viewer.device or ""))
     await end_other_sessions(work, account.id, viewer.session_id)
     work.record(viewer, "password_changed", "account", account.id)
     if account.email:

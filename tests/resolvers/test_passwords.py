@@ -153,6 +153,16 @@ async def test_no_browser_is_known_after_a_reset(shop: Shop) -> None:
     assert await KnownDevice.filter(account_id=account_id).count() == 0
 
 
+async def test_after_a_change_the_browser_that_made_it_is_known_and_no_other(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    account_id = await account_of(buyer)
+    for token in ("own", "thief's"):
+        await change("INSERT INTO known_device (account_id, token_hash, at) VALUES ($1, $2, $3)", account_id, token_hash(token), utc_now())
+    answer = await buyer.post(CHANGE, {"cookie": "did=own", "x-requested-with": "x"}, input={"current": PASSWORD, "new": OTHER, "newAgain": OTHER})
+    assert answer.json()["data"]["changePassword"]["accepted"]
+    assert await KnownDevice.filter(account_id=account_id).values_list("token_hash", flat=True) == [token_hash("own")]
+
+
 async def test_known_and_unknown_addresses_are_answered_alike_and_only_one_has_a_link(shop: Shop) -> None:
     buyer = await shop.buyer()
     answers = [
