@@ -139,3 +139,9 @@ async def test_an_address_that_the_platform_sends_is_kept_as_mail_is_sent_to_it(
 @pytest.mark.parametrize("number", ["+79165550171\n", "+7916555017\u0661", "+7916555017\uff11"])
 async def test_a_number_has_one_spelling_and_so_one_owner(shop: Shop, number: str) -> None:
     assert await put(shop, row_of(await shop.buyer(), phone=number)) == [("REFUSED", "BAD_USER_INPUT")]
+
+
+async def test_a_number_that_is_none_is_no_way_in_and_lets_no_other_go(shop: Shop) -> None:
+    buyer = await shop.buyer(phone="+71234567")
+    assert (await unlink(buyer, (await ids_of(buyer))["EMAIL"]))["code"] == "LAST_SIGN_IN_METHOD"
+    assert set(await ways(buyer)) == {"EMAIL", "PHONE"}
