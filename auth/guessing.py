@@ -25,13 +25,13 @@ OF_NETWORK, OF_PAIR = Bound("sign-in", 30, WINDOW), Bound("sign-in-pair", 10, WI
 
 
 def network_of(address: str) -> str:
-    """What counts as one address: an IPv4 address, the /64 of an IPv6 one."""
+    """What counts as one address: an IPv4 address, also one that is written as IPv6, and the /64 of an IPv6 one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return "unknown"
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
 
 

@@ -32,6 +32,14 @@ async def parse_phone(text: str, countries: Collection[str] = (), field: str = "
     return library.format_number(number, library.PhoneNumberFormat.E164)
 
 
+async def can_be_asked_for(number: str) -> bool:
+    """Whether whoever has this number can sign in by it: the platform sends some that are none."""
+    try:
+        return await parse_phone(number) == number
+    except BadUserInput:
+        return False
+
+
 async def _library() -> Any:
     """The library, which takes a tenth of a second to read: in a thread, once the first number comes."""
     if not _read:

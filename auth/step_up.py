@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from auth.viewer import Viewer
 from models.database import fetch
 from models.instants import as_instant, utc_now
-from models.refusals import ReauthRequired
+from models.refusals import ReauthRequired, Unauthenticated
 from models.unit_of_work import Work, unit_of_work
 
 PROOF_LASTS = timedelta(minutes=15)
@@ -15,11 +15,13 @@ async def require_recent(viewer: Viewer) -> None:
     """Refuse whoever has not proved lately who they are.
 
     Raises:
-        Unauthenticated: nobody is signed in. ReauthRequired: the session's last proof is more than 15 minutes old.
+        Unauthenticated: nobody is signed in any longer. ReauthRequired: the session's last proof is more than 15 minutes old.
     """
     viewer.require_buyer()
-    found = await fetch("SELECT proved_at FROM session WHERE id = $1", viewer.session_id)
-    proved_at = as_instant(found[0][0]) if found else None
+    found = await fetch("SELECT proved_at FROM session WHERE id = $1 AND revoked_at IS NULL", viewer.session_id)
+    if not found:  # the session was ended while this request was on its way
+        raise Unauthenticated
+    proved_at = as_instant(found[0][0])
     if proved_at is None or utc_now() > proved_at + PROOF_LASTS:
         raise ReauthRequired
 

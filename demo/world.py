@@ -13,7 +13,7 @@ from demo import coupons, messages, orders, products
 from models.clock import now
 from models.database import fetch
 from models.refusals import ErrorCode, Failure
-from models.sessions import SCOPES
+from models.sessions import DEMO_STAFF_TOKEN, SCOPES
 from models.unit_of_work import Work, unit_of_work
 from resolvers import accounts, catalog, favorites, prices
 from resolvers.bulk import RowResult
@@ -28,7 +28,7 @@ from resolvers.worker import until_idle
 from settings import Settings
 
 PASSWORD = "demo-Kabinet-2026"
-STAFF_TOKEN = "kst_demo-staff-token-of-the-demo-world"
+STAFF_TOKEN = DEMO_STAFF_TOKEN
 BUYERS = (
     ("anna", "Анна Смирнова", "ru", "RU", "RUB", "+79160000001"),
     ("boris", "Борис Орлов", "ru", "RU", "RUB", "+79160000002"),

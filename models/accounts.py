@@ -9,6 +9,8 @@ from tortoise.models import Model
 
 from models.instants import Instant
 
+LONGEST_EMAIL = 254
+_EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)*")
 _REGION = re.compile(r"^[A-Z]{2}$")
 
 
@@ -101,6 +103,24 @@ class Password(Model):
 def fold_email(address: str) -> str:
     """The form of an address that is compared: trimmed, case-folded."""
     return address.strip().casefold()
+
+
+def is_email(text: str) -> bool:
+    """Whether this is written as an e-mail address is, in the one spelling that mail for it has, and its folded form can be kept."""
+    address = text.strip()
+    if max(len(text), len(fold_email(text))) > LONGEST_EMAIL or not _EMAIL.fullmatch(address) or not address.isprintable():
+        return False
+    domain = address.rpartition("@")[2]
+    return domain.isascii() or _is_spelt_out(domain)
+
+
+def _is_spelt_out(domain: str) -> bool:
+    """Whether mail goes to the domain as it stands here. `gｍail.com` goes to gmail.com: a mailbox would have as many addresses
+    as there are such letters, each with counters and an account of its own."""
+    try:
+        return domain.encode("idna").decode("idna") == domain.casefold()
+    except UnicodeError:
+        return False
 
 
 def as_proved(subject: str, email: str | None) -> str:

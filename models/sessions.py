@@ -13,6 +13,8 @@ from models.columns import dump_json, load_json
 from models.instants import Instant
 
 STAFF_PREFIX = "kst_"
+DEMO_STAFF_TOKEN = "kst_demo-staff-token-of-the-demo-world"
+"""Everybody can read it here: it counts in demo mode alone, also where the database was a demo's before."""
 LIVE_SESSIONS = 50
 TOUCH_EVERY = timedelta(minutes=5)
 UNREMEMBERED_LASTS = timedelta(hours=24)

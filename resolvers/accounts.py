@@ -10,7 +10,7 @@ from auth.passwords import Passwords
 from auth.policy import Policy, policy_of
 from auth.viewer import Viewer
 from delivery.texts import LANGUAGES
-from models.accounts import Account, fold_email, is_region
+from models.accounts import Account, is_email, is_region
 from models.database import any_of, for_update
 from models.given_contacts import Contacts
 from models.instants import utc_now
@@ -24,8 +24,7 @@ from resolvers.given_contacts import Held, Move, carry_out, held_by, remember
 from resolvers.passwords import set_passwords
 from settings import Settings
 
-_EMAIL = re.compile(r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)*$")
-_PHONE = re.compile(r"^\+[1-9]\d{6,14}$")
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,7 @@ async def me(viewer: Viewer) -> Account | None:
 async def put_accounts(viewer: Viewer, settings: Settings, passwords: Passwords, rows: Sequence[GivenAccount]) -> list[RowResult]:
     """Create or update buyers by external id; scope accounts. A contact that the buyer has changed since is left alone."""
     viewer.require_scope("accounts")
+    rows = [replace(row, email=row.email.strip()) if row.email else row for row in rows]
     hashes = {}
     for row in rows[:500]:
         if row.password is not None:
@@ -76,18 +76,13 @@ def require_account(row: GivenAccount) -> None:
         raise BadUserInput(field="displayName")
     if row.email is not None and not is_email(row.email):
         raise BadUserInput(field="email")
-    if row.phone is not None and not _PHONE.match(row.phone):
+    if row.phone is not None and not _PHONE.fullmatch(row.phone):
         raise BadUserInput(field="phone")
     if row.language not in LANGUAGES:
         raise BadUserInput(field="language")
     if not is_region(row.region):
         raise BadUserInput(field="region")
     currency_code(row.currency)
-
-
-def is_email(text: str) -> bool:
-    """Whether this is written as an e-mail address is, and its folded form can be kept too."""
-    return max(len(text), len(fold_email(text))) <= 254 and _EMAIL.match(text.strip()) is not None
 
 
 @unit_of_work

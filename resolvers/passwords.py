@@ -10,7 +10,7 @@ from auth.passwords import LONGEST, Passwords
 from auth.sessions import end_other_sessions, new_token, rotate, token_hash
 from auth.strength import weakness_of
 from auth.viewer import Viewer
-from models.accounts import IdentityKind, as_proved, fold_email
+from models.accounts import IdentityKind, as_proved, fold_email, is_email
 from models.database import fetch
 from models.instants import utc_now
 from models.letters import mail
@@ -89,6 +89,8 @@ async def _change(work: Work, viewer: Viewer, stored: str, renewed: str) -> str:
         raise InvalidCredentials(text="WRONG_PASSWORD", field="current")
     for table in ("password_reset", "email_change"):
         await work.execute(f"DELETE FROM {table} WHERE account_id = $1", account.id)
+    # A thief's browser is one that is told of again.
+    await work.execute("DELETE FROM known_device WHERE account_id = $1 AND token_hash <> $2", account.id, token_hash(viewer.device or ""))
     await end_other_sessions(work, account.id, viewer.session_id)
     work.record(viewer, "password_changed", "account", account.id)
     if account.email:
@@ -102,7 +104,7 @@ async def request_password_reset(viewer: Viewer, settings: Settings, passwords: 
     Raises:
         BadUserInput, CaptchaFailed. Failure: RATE_LIMITED, the network has asked too often; OVERLOADED.
     """
-    if not email.strip() or len(email) > 254 or "@" not in email:
+    if not is_email(email):
         raise BadUserInput(field="email")
     with passwords.turn():
         await require_few("reset", viewer.address, RESETS_OF_NETWORK, HOUR)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
+from auth.phones import can_be_asked_for
 from auth.policy import Policy, Way
 from auth.step_up import require_recent
 from auth.viewer import Viewer
@@ -49,6 +50,7 @@ async def by_accounts(account_ids: Iterable[int], policy: Policy) -> dict[int, l
     for account_id, region, id, kind, subject, verified_at, has_password, name, backed_up, used_at in found:
         kind = IdentityKind(kind)
         usable = bool(verified_at and has_credential(kind, has_password) and not policy.is_denied(region, kind))
+        usable = usable and (kind is not IdentityKind.PHONE or await can_be_asked_for(subject))
         passkey = None if name is None else KnownPasskey(name, bool(backed_up), as_instant(used_at))
         methods.setdefault(account_id, []).append(Method(id, kind, subject, as_instant(verified_at), usable, passkey))
     return methods

@@ -11,14 +11,14 @@ from auth.passwords import Passwords
 from auth.policy import policy_of
 from auth.sessions import new_token, token_hash
 from auth.viewer import Viewer
-from models.accounts import IdentityKind, fold_email
+from models.accounts import IdentityKind, fold_email, is_email
 from models.database import fetch
 from models.instants import as_instant, utc_now
 from models.letters import mail
 from models.refusals import BadUserInput, CodeInvalid, PasswordNeeded
 from models.sign_up import ACTIVATION_LASTS
 from models.unit_of_work import Work, unit_of_work
-from resolvers.accounts import GivenAccount, is_email, require_account
+from resolvers.accounts import GivenAccount, require_account
 from resolvers.entry import Entry, enter
 from resolvers.passwords import owner_of, require_alike, require_strong, set_password
 from settings import Settings

@@ -41,11 +41,15 @@ def cookie_of(scope: Scope, settings: Settings) -> str | None:
 
 
 def cookie_value(scope: Scope, wanted: str) -> str | None:
-    """The value of the first cookie of this name; None where there is none or it is empty."""
+    """The value of the first cookie of this name; None where there is none or it is empty.
+
+    Only spaces and tabs around a name are none of it: with what else Python strips, a cookie that is called `__Host-sid` here
+    would not be for the browser, which then lets another host of the domain set it.
+    """
     for given, value in scope["headers"]:
         if given == b"cookie":
             for pair in value.decode("latin-1").split(";"):
-                name, _, content = pair.strip().partition("=")
+                name, _, content = pair.strip(" \t").partition("=")
                 if name == wanted and content:
                     return content
     return None

@@ -423,7 +423,7 @@ def _cookie(header: bytes | None, start: bytes) -> str | None:
     if header is None or start not in header:
         return None
     for pair in header.split(b";"):
-        pair = pair.strip()
+        pair = pair.strip(b" \t")
         if pair.startswith(start):
             return pair[len(start) :].decode("latin-1") or None
     return None

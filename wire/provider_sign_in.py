@@ -111,6 +111,7 @@ class Ways:
 
     async def login(self, request: Request) -> Response:
         """Send the browser to the provider."""
+        _require_navigation(request)
         provider, viewer = self._provider(request), await self._viewer(request)
         return_to, is_link = return_path(request.query_params.get("returnTo")), request.query_params.get("link") == "1"
         browser = cookie_value(request.scope, oauth_cookie_name(self.settings)) or ""
@@ -193,6 +194,17 @@ class Ways:
             device=cookie_value(scope, device_cookie_name(self.settings)),
         )
         return await self.service.viewer(credentials)
+
+
+def _require_navigation(request: Request) -> None:
+    """Refuse what a page embeds: its pictures would begin as many sign-ins as the network of whoever looks at it may.
+
+    Raises:
+        RequestError: CSRF_REJECTED.
+    """
+    mode, goes_to = header(request.scope, b"sec-fetch-mode") or "navigate", header(request.scope, b"sec-fetch-dest") or "document"
+    if (mode, goes_to) != ("navigate", "document"):
+        raise RequestError(403, ErrorCode.CSRF_REJECTED)
 
 
 def refusal(request: Request, refused: RequestError | Failure, request_id: str | None = None) -> Response:

@@ -262,3 +262,7 @@ def test_an_ipv6_network_counts_as_one_address() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff:2") == "2001:db8::/64"
     assert network_of("10.0.0.1") != network_of("10.0.0.2")
     assert network_of("nonsense") == "unknown"
+
+
+def test_an_ipv4_address_counts_as_itself_however_it_is_written() -> None:
+    assert network_of("::ffff:10.0.0.1") == network_of("10.0.0.1") != network_of("::ffff:10.0.0.2")

@@ -9,6 +9,8 @@ from tests.rows import letters
 from tests.shop import Shop
 
 GOOD = "violet ladder 88 quay"
+SPELT_OTHERWISE = ("sh\xadop.example", "sh\u200bop.example", "\uff53hop.example", "shop\u3002example", "\u2488.example")
+"""Domains that mail does not go to as they stand here, but to shop.example, or nowhere."""
 SIGN_UP = """mutation($input: SignUpInput!) { signUp(input: $input) { __typename ... on SignUpAccepted { accepted }
   ... on Refusal { code field message } ... on PasswordTooWeak { reason } ... on SignUpClosed { openWays } } }"""
 ACTIVATE = """mutation($token: String!, $proof: String, $password: String, $again: String) {

@@ -126,3 +126,22 @@ async def test_a_change_of_the_buyers_and_a_call_of_the_platforms_at_once_leave_
         account = await Account.get(external_id=buyer.external_id)
         assert account.email == f"at.once{turn}@new.example"  # whoever came first
         assert await ways(buyer) == {"EMAIL": account.email}
+
+
+async def test_an_address_that_the_platform_sends_is_kept_as_mail_is_sent_to_it(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    assert await put(shop, row_of(buyer, email=" Spaced.Out@shop.example\n")) == [("UPDATED", None)]
+    assert (await Account.get(external_id=buyer.external_id)).email == "Spaced.Out@shop.example"
+    assert await put(shop, row_of(buyer, email="Spaced.Out@shop.example")) == [("UNCHANGED", None)]
+    assert await put(shop, row_of(buyer, email="x@sh\u200bop.example")) == [("REFUSED", "BAD_USER_INPUT")]
+
+
+@pytest.mark.parametrize("number", ["+79165550171\n", "+7916555017\u0661", "+7916555017\uff11"])
+async def test_a_number_has_one_spelling_and_so_one_owner(shop: Shop, number: str) -> None:
+    assert await put(shop, row_of(await shop.buyer(), phone=number)) == [("REFUSED", "BAD_USER_INPUT")]
+
+
+async def test_a_number_that_is_none_is_no_way_in_and_lets_no_other_go(shop: Shop) -> None:
+    buyer = await shop.buyer(phone="+71234567")
+    assert (await unlink(buyer, (await ids_of(buyer))["EMAIL"]))["code"] == "LAST_SIGN_IN_METHOD"
+    assert set(await ways(buyer)) == {"EMAIL", "PHONE"}

@@ -153,3 +153,12 @@ async def test_a_proof_without_a_password_or_without_a_buyer_is_refused(shop: Sh
     for wrong in ("", "x" * 129):
         assert (await buyer.data(PROVE, password=wrong))["reauthenticate"] == {"code": "BAD_USER_INPUT", "field": "password"}
     assert await shop.nobody.codes(PROVE, password=PASSWORD) == ["UNAUTHENTICATED"]
+
+
+async def test_a_session_that_ends_while_a_request_is_on_its_way_proves_nothing(shop: Shop) -> None:
+    session = await row_of(await shop.buyer())
+    viewer = Viewer(now=utc_now(), account_id=session.account_id, session_id=session.id)
+    await require_recent(viewer)
+    await change("UPDATE session SET revoked_at = $1 WHERE id = $2", utc_now(), session.id)
+    with pytest.raises(Unauthenticated):
+        await require_recent(viewer)

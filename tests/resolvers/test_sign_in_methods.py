@@ -22,10 +22,12 @@ UNLINK = "mutation($id: ID!) { unlinkSignInMethod(id: $id) { ... on SignInMethod
 
 
 async def link(buyer: Buyer, kind: str, subject: str, verified: bool = True) -> None:
-    """Give the buyer a way of signing in."""
+    """Give the buyer a way of signing in; a number is taken from whoever has it."""
+    given = subject if kind == "PHONE" else f"{buyer.external_id} {subject}"[-20:]
+    await change("DELETE FROM identity WHERE kind = $1 AND subject = $2", kind, given)
     await change(
         "INSERT INTO identity (account_id, kind, subject, verified_at) VALUES ($1, $2, $3, $4)",
-        await account_of(buyer), kind, f"{buyer.external_id} {subject}"[-20:], utc_now() if verified else None,
+        await account_of(buyer), kind, given, utc_now() if verified else None,
     )  # fmt: skip
 
 

@@ -371,6 +371,7 @@ async def test_addresses_are_taken_from_our_own_proxies_only():
         ("127.0.0.1", "1.1.1.1, 9.9.9.9", "9.9.9.9"),
         ("127.0.0.1,10.0.0.0/8", "1.1.1.1, 9.9.9.9, 10.1.2.3", "9.9.9.9"),
         ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("127.0.0.1,10.0.0.0/8", "1.1.1.1, 9.9.9.9, ::ffff:10.1.2.3", "9.9.9.9"),
         ("127.0.0.1", "nonsense", "127.0.0.1"),
     ):
         async with answering(forwarded_allow_ips=trusted) as (url, service), httpx.AsyncClient() as client:

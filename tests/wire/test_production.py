@@ -4,11 +4,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.shop import Shop, open_shop
+from models.database import opened
+from models.sessions import DEMO_STAFF_TOKEN
+from resolvers.staff import create_token
+from settings import Mode
+from tests.shop import Client, Shop, open_shop
 from tests.wire.auditing import failed_audits
 
 THOSE_THAT_INTROSPECT = {"2EA1", "28B9", "D6D5", "6A70"}
 RESPONSE = "application/graphql-response+json"
+PUT = "mutation { putAccounts(input: { rows: [] }) { results { status } } }"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,14 @@ async def test_the_session_cookie_is_bound_to_this_host_and_tls(shop: Shop) -> N
         assert ("set-cookie" in response.headers) == is_read
         if is_read:
             assert response.headers["set-cookie"] == "__Host-sid=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"
+
+
+async def test_the_demo_worlds_staff_token_counts_in_a_demo_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    staff = Client(shop.http, await create_token("demo", ("accounts",), DEMO_STAFF_TOKEN))
+    assert code(await staff.post(PUT)) == "UNAUTHENTICATED"
+    assert code(await staff.post("#" * 70_000)) == "PAYLOAD_TOO_LARGE"
+    monkeypatch.setattr(opened(), "settings", opened().settings.model_copy(update={"mode": Mode.DEMO}))
+    assert (await staff.data(PUT))["putAccounts"] == {"results": []}
 
 
 async def test_pages_of_this_machine_are_strangers(shop: Shop) -> None:

@@ -245,6 +245,15 @@ async def test_a_provider_that_there_is_not_is_404(browser: Browser) -> None:
         assert [(await client.get(f"/auth/{provider}/login")).status_code for provider in PROVIDERS] == [404] * 4
 
 
+@pytest.mark.parametrize(("mode", "goes_to"), [("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe")])
+async def test_a_page_that_embeds_the_way_to_a_provider_begins_no_sign_in(browser: Browser, mode: str, goes_to: str) -> None:
+    before = await ProviderSignIn.all().count()
+    answer = await browser.get("/auth/ok/login", sec_fetch_mode=mode, sec_fetch_dest=goes_to, sec_fetch_site="cross-site")
+    assert answer.status_code == 403 and code_of(answer) == "CSRF_REJECTED"
+    assert await ProviderSignIn.all().count() == before
+    await browser.start("ok", sec_fetch_mode="navigate", sec_fetch_dest="document", sec_fetch_site="cross-site")
+
+
 async def test_an_address_begins_a_hundred_sign_ins_and_no_more(browser: Browser) -> None:
     await browser.start("ok")
     for number in range(MOST_OPEN - 1):
