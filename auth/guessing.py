@@ -97,16 +97,11 @@ async def count_attempt(subject: str, address: str, device: str | None = None) -
         raise
 
 
-async def forget_failures(subject: str, address: str, device: str | None = None) -> None:
-    """The attempt succeeded: the account's counters begin anew, the network gets its attempt back."""
+async def forget_failures(subject: str, address: str, device: str | None = None) -> int:
+    """The attempt succeeded: the account's counters begin anew, the network gets its attempt back. How many had failed before it."""
     await traffic().give_back(OF_NETWORK, network_of(address))
     await traffic().forget(OF_PAIR, _pair(subject, address))
-    await _forget(f"account:{subject}", f"device:{device}")
-
-
-async def forget_account(subject: str) -> None:
-    """The account's owner has proved the address in another way: guesses made elsewhere make them wait no longer."""
-    await _forget(f"account:{subject}", "")
+    return await forget_account(subject, device)
 
 
 async def note_failure(settings: Settings) -> None:
@@ -137,8 +132,10 @@ def _pair(subject: str, address: str) -> str:
 
 
 @unit_of_work(single=True)
-async def _forget(work: Work, key: str, other: str) -> None:
-    await work.fetch("DELETE FROM guess WHERE key IN ($1, $2) RETURNING key", key, other)
+async def forget_account(work: Work, subject: str, device: str | None = None) -> int:
+    """Who asks is the account's owner: guesses made elsewhere make them wait no longer. How many there were, besides this attempt."""
+    found = await work.fetch("DELETE FROM guess WHERE key IN ($1, $2) RETURNING failures", f"account:{subject}", f"device:{device}")
+    return max(0, sum(failures for (failures,) in found) - 1)
 
 
 async def _count_of_account(key: str) -> int:

@@ -9,7 +9,7 @@ import pyotp
 
 from auth.guessing import count_attempt, forget_failures
 from auth.keys import Undecipherable, decrypt, encrypt, in_force, renewed
-from auth.sessions import token_hash
+from auth.sessions import known_device, token_hash
 from auth.viewer import Viewer
 from models.accounts import Account
 from models.database import fetch
@@ -77,12 +77,12 @@ async def count_code(viewer: Viewer, account_id: int) -> None:
     Raises:
         RateLimited: too many wrong ones; this one is not counted. Failure: RATE_LIMITED, the whole address has to wait.
     """
-    await count_attempt(_subject(account_id), viewer.address, await _known_device(viewer, account_id))
+    await count_attempt(_subject(account_id), viewer.address, await known_device(viewer, account_id))
 
 
-async def forget_wrong_codes(viewer: Viewer, account_id: int) -> None:
-    """A code was right: the account's counters begin anew."""
-    await forget_failures(_subject(account_id), viewer.address, await _known_device(viewer, account_id))
+async def forget_wrong_codes(viewer: Viewer, account_id: int) -> int:
+    """A code was right: the account's counters begin anew. How many wrong ones there were."""
+    return await forget_failures(_subject(account_id), viewer.address, await known_device(viewer, account_id))
 
 
 async def spend_code(work: Work, settings: Settings, account_id: int, typed: str) -> bool:
@@ -135,15 +135,6 @@ async def _spend_recovery_code(work: Work, account_id: int, code: str) -> None:
         "DELETE FROM recovery_code WHERE account_id = $1 AND code_hash = $2", account_id, token_hash(code)
     ):
         raise CodeInvalid(field="code")
-
-
-async def _known_device(viewer: Viewer, account_id: int) -> str | None:
-    """The hash of the browser's token where it has signed in to this very account before."""
-    if not viewer.device:
-        return None
-    device = token_hash(viewer.device)
-    found = await fetch("SELECT 1 FROM known_device WHERE token_hash = $1 AND account_id = $2", device, account_id)
-    return device if found else None
 
 
 def _purpose(account_id: int) -> str:

@@ -106,6 +106,15 @@ async def remember_device(work: Work, account_id: int) -> str:
     return token
 
 
+async def known_device(viewer: Viewer, account_id: int) -> str | None:
+    """The hash of the browser's token where it has signed in to this very account before."""
+    if not viewer.device:
+        return None
+    device = token_hash(viewer.device)
+    found = await fetch("SELECT 1 FROM known_device WHERE token_hash = $1 AND account_id = $2", device, account_id)
+    return device if found else None
+
+
 @unit_of_work
 async def end_session(work: Work, viewer: Viewer) -> None:
     """Revoke the viewer's own session; its sockets close."""

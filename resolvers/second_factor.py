@@ -14,7 +14,7 @@ from models.second_factor import CHALLENGE_LASTS, MOST_TRIES
 from models.sessions import IN_BROWSER, Stay
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Entry, enter
-from resolvers.sign_in_notices import tell
+from resolvers.sign_in_notices import tell, tell_of_guesses
 from settings import Settings
 
 
@@ -94,9 +94,7 @@ async def answer_second_factor(viewer: Viewer, settings: Settings, challenge: st
     except (RateLimited, Failure):
         await _give_back(challenge)
         raise
-    entry = await _answer(viewer, settings, account_id, challenge, code, stay)
-    await forget_wrong_codes(viewer, account_id)
-    return entry
+    return await _answer(viewer, settings, account_id, challenge, code, stay)
 
 
 @unit_of_work(single=True)
@@ -139,6 +137,7 @@ async def _answer(
         raise CodeInvalid(field="code")  # of two right codes at once the second finds it used
     if await spend_code(work, settings, account_id, code):
         await tell(work, account_id, "recovery_code_used", left=str((await by_accounts([account_id]))[account_id].recovery_codes_left))
+    await tell_of_guesses(work, viewer, account_id, await forget_wrong_codes(viewer, account_id))
     return await enter(viewer, settings, account_id, stay)
 
 

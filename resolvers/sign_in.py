@@ -6,7 +6,7 @@ from auth.captcha import Solved, check_captcha, spend_captcha
 from auth.guessing import count_attempt, forget_failures, is_alarmed, note_failure, subject_of
 from auth.passwords import LONGEST, Passwords
 from auth.phones import parse_phone
-from auth.sessions import end_session, token_hash
+from auth.sessions import end_session, known_device
 from auth.viewer import Viewer
 from models.accounts import IdentityKind, fold_email
 from models.database import fetch, for_share
@@ -16,6 +16,7 @@ from models.sessions import IN_BROWSER, Stay
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Entry
 from resolvers.second_factor import Asked, enter_or_ask, entered
+from resolvers.sign_in_notices import tell_of_guesses
 from settings import Settings
 
 
@@ -48,7 +49,6 @@ async def _prove_and_enter(
     viewer: Viewer, settings: Settings, passwords: Passwords, kind: IdentityKind, address: str, password: str, stay: Stay
 ) -> Entry:
     subject = subject_of(address)
-    device = token_hash(viewer.device) if viewer.device else None
     found = await fetch(
         "SELECT i.account_id, p.hash, p.changed_at FROM identity i JOIN password p ON p.account_id = i.account_id "
         "WHERE i.kind = $1 AND i.subject = $2 AND i.verified_at IS NOT NULL",
@@ -56,8 +56,7 @@ async def _prove_and_enter(
         address,
     )
     account_id, stored, changed_at = found[0] if found else (None, None, None)
-    known = await fetch("SELECT 1 FROM known_device WHERE token_hash = $1 AND account_id = $2", device or "", account_id or 0)
-    device = device if known else None
+    device = await known_device(viewer, account_id or 0)
     async with passwords.few_writing:
         await count_attempt(subject, viewer.address, device)
     if not await passwords.matches(stored, password) or account_id is None:
@@ -66,8 +65,7 @@ async def _prove_and_enter(
     if stored is not None and passwords.is_outdated(stored):
         await _renew(account_id, stored, await passwords.hash(password))
     async with passwords.few_writing:
-        await forget_failures(subject, viewer.address, device)
-        return entered(await _enter(viewer, settings, account_id, changed_at, stay))
+        return entered(await _enter(viewer, settings, account_id, changed_at, stay, subject, device))
 
 
 async def _prove_human(settings: Settings, passwords: Passwords, captcha: str | None) -> None:
@@ -87,10 +85,13 @@ async def _spend(work: Work, solved: Solved) -> None:
 
 
 @unit_of_work
-async def _enter(work: Work, viewer: Viewer, settings: Settings, account_id: int, changed_at: object, stay: Stay) -> Entry | Asked:
+async def _enter(
+    work: Work, viewer: Viewer, settings: Settings, account_id: int, changed_at: object, stay: Stay, subject: str, device: str | None
+) -> Entry | Asked:
     # A change of the password ends the sessions that it finds: one that came since the check must not let this one in.
     if not await work.fetch("SELECT 1 FROM password WHERE account_id = $1 AND changed_at = $2" + for_share(), account_id, changed_at):
         raise InvalidCredentials
+    await tell_of_guesses(work, viewer, account_id, await forget_failures(subject, viewer.address, device))
     return await enter_or_ask(viewer, settings, account_id, stay)
 
 

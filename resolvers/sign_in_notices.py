@@ -1,5 +1,6 @@
 """What a buyer is told by mail of the ways into the account."""
 
+from auth.guessing import FREE_FAILURES
 from auth.viewer import Viewer
 from models import letters
 from models.accounts import Account
@@ -27,5 +28,14 @@ async def tell_of_new_browser(work: Work, viewer: Viewer, account: Account) -> N
         account.id,
     )
     if before:
-        values = {"when": as_text(utc_now()), "address": viewer.address or "—", "agent": viewer.agent or "—"}
-        letters.mail(work, "new_sign_in", account.email, account.language, **values)
+        letters.mail(work, "new_sign_in", account.email, account.language, **_whence(viewer))
+
+
+async def tell_of_guesses(work: Work, viewer: Viewer, account_id: int, failures: int) -> None:
+    """Mail that a sign-in has succeeded after so many failures that somebody may have guessed."""
+    if failures >= FREE_FAILURES:
+        await tell(work, account_id, "sign_in_after_failures", failures=str(failures), **_whence(viewer))
+
+
+def _whence(viewer: Viewer) -> dict[str, str]:
+    return {"when": as_text(utc_now()), "address": viewer.address or "—", "agent": viewer.agent or "—"}
