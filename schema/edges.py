@@ -14,7 +14,6 @@ import strawberry
 from strawberry.types import Info
 from tortoise.models import Model
 
-from models.reads import reads
 from schema.context import Context
 from schema.fields import LIST_SIZE as LIST_SIZE
 from schema.fields import attribute as attribute
@@ -91,16 +90,6 @@ def to_one(model: type[Model], *, key: str, description: str) -> Any:
         return list(map(found.get, keys))
 
     return edge(read, description=description)
-
-
-def to_many(model: type[Model], *, key: str, order: str, size: int, description: str) -> Any:
-    """The rows of `model` whose `key` holds this row's id, in `order` (SQL)."""
-
-    async def read(rows: list[Any], context: Context) -> list[Any]:
-        found = await reads(model).by(key, [row.id for row in rows], order)
-        return [found.get(row.id, []) for row in rows]
-
-    return edge(read, description=description, size=size)
 
 
 def identity(kind: str) -> Any:
