@@ -29,9 +29,10 @@ from resolvers import provider_sign_in
 from wire.account_pages import SECOND_FACTOR_PAGE
 from wire.cookies import device_cookie, oauth_cookie, session_cookie
 from wire.errors import TRY_AGAIN, RequestError, logged, request_errors
+from wire.exchange import ALWAYS
 from wire.handshake import cookie_value, credentials_of, device_cookie_name, header, oauth_cookie_name
 from wire.hosts import Hosts, Proxies
-from wire.http import ALWAYS, MAX_QUERY_STRING
+from wire.http import MAX_QUERY_STRING
 from wire.process import Service
 
 RETURN_TO = re.compile(r"/[^/\\\x00-\x20\x7f][^\x00-\x20\x7f]*")
