@@ -101,6 +101,21 @@ def identity(kind: str) -> Any:
     return derived(opaque, description="Opaque, unique in the whole graph; good for node(id).")
 
 
+def owner_id(*, description: str) -> Any:
+    """The id of the account whose the row is, by its `account_id`."""
+    return derived(lambda row, context: global_id("Account", row.account_id), description=description)
+
+
+def owner_external_id(*, description: str) -> Any:
+    """The platform's id of the account whose the row is; null where the platform has none."""
+    return edge(_external_ids, description=description)
+
+
+async def _external_ids(rows: list[Any], context: Context) -> list[Any]:
+    owners = await context.accounts([row.account_id for row in rows])
+    return [owners[row.account_id].external_id for row in rows]
+
+
 def stream(work: Callable[..., AsyncIterator[Any]], *, description: str, personal: bool = True) -> Any:
     """A field of Subscription: `work(context, **arguments)` yields its events, each of which is the field's value."""
 

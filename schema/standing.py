@@ -8,12 +8,12 @@ from models.appeals import require_answerable, require_appealable
 from models.order_actions import action
 from models.standing import standing_of
 from resolvers import appeals, standing
-from schema.appeals import Appeal, StandingLevel, StandingReason, numbered
+from schema.appeals import Appeal, StandingLevel, StandingReason
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
 from schema.edges import attribute, derived, edge, mutation
 from schema.orders import Action, ShownAction
-from schema.scalars import Instant
+from schema.scalars import Instant, row_id
 
 
 async def _appeals(found: list[Any], context: Context) -> list[Any]:
@@ -73,7 +73,7 @@ def _given(row: StandingRow) -> standing.GivenStanding:
     return standing.GivenStanding(
         row.external_id,
         given(row.account_external_id),
-        None if account_id is None else numbered(account_id, "Account"),
+        None if account_id is None else row_id(account_id, "Account"),
         standing.Decision(row.level, given(row.reason), given(row.text), given(row.until)),
     )
 
