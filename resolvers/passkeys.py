@@ -23,7 +23,7 @@ from auth.policy import Policy, policy_of
 from auth.sessions import new_token
 from auth.step_up import prove, require_recent
 from auth.viewer import Viewer
-from models.accounts import IdentityKind
+from models.accounts import IdentityKind, hold_account
 from models.database import fetch, for_update
 from models.instants import utc_now
 from models.passkeys import goes_on, require_passkey_name, require_room
@@ -101,7 +101,7 @@ async def add_passkey(viewer: Viewer, settings: Settings, challenge_id: str, cre
 async def _add(work: Work, viewer: Viewer, policy: Policy, made: MadePasskey, name: str) -> OwnMethod:
     account_id = viewer.require_buyer()
     # Two that are added at once both count the others: the account's row lets them pass one by one.
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_update(), account_id)
+    await hold_account(work, account_id)
     ((passkeys,),) = await work.fetch(f"SELECT count(*) {_OF_ACCOUNT}", account_id)
     require_room(passkeys)
     identity_id = await _identify(work, account_id, made.subject)
