@@ -30,7 +30,7 @@ CONFLICT_ATTEMPTS = 5
 P = ParamSpec("P")
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("kabinet.units")
 _running: set[asyncio.Task] = set()
 _current: ContextVar["Work | None"] = ContextVar("current_work", default=None)
 

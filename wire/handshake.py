@@ -2,37 +2,17 @@
 
 from starlette.types import Scope
 
-from auth.credentials import Credentials
+from auth.credentials import LONGEST_AGENT, Credentials
 from auth.origins import origin_allowed
 from delivery.texts import spoken
-from settings import Mode, Settings
+from settings import Settings
+from wire.cookies import cookie_name
 
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The header `name` (lower case); several are joined as HTTP has it; None where there is none."""
     values = [value.decode("latin-1") for given, value in scope["headers"] if given == name]
     return ", ".join(values) if values else None
-
-
-def cookie_name(settings: Settings) -> str:
-    """The session cookie's name. The plain one is for pages over HTTP, which a `__Host-` cookie does not reach."""
-    plain = settings.is_demo or (settings.mode is Mode.DEVELOPMENT and settings.base_url.startswith("http:"))
-    return "sid" if plain else "__Host-sid"
-
-
-def device_cookie_name(settings: Settings) -> str:
-    """The name of the cookie by which a browser is known that has signed in before."""
-    return cookie_name(settings).replace("sid", "did")
-
-
-def browser_cookie_name(settings: Settings) -> str:
-    """The name of the cookie by which the browser is known that asked for what a mail's link finishes."""
-    return cookie_name(settings).replace("sid", "bid")
-
-
-def oauth_cookie_name(settings: Settings) -> str:
-    """The name of the cookie that binds sign-ins at providers to the browser that began them."""
-    return cookie_name(settings).replace("sid", "oauth")
 
 
 def cookie_of(scope: Scope, settings: Settings) -> str | None:
@@ -59,7 +39,7 @@ def credentials_of(scope: Scope, settings: Settings) -> Credentials:
         cookie=cookie_of(scope, settings),
         bearer=token.strip() or None if scheme.lower() == "bearer" else None,
         address=client[0] if client else "",
-        agent=(header(scope, b"user-agent") or "")[:200],
+        agent=(header(scope, b"user-agent") or "")[:LONGEST_AGENT],
         language=spoken(header(scope, b"accept-language")),
     )
 

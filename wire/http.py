@@ -12,7 +12,7 @@ import orjson
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from auth.credentials import Credentials
+from auth.credentials import LONGEST_AGENT, Credentials
 from auth.origins import origin_allowed
 from models.refusals import ErrorCode, Failure
 from models.sessions import STAFF_PREFIX
@@ -20,11 +20,18 @@ from schema.context import Context
 from settings import Mode
 from wire import graphiql, sse
 from wire.body import GraphQLRequest, asked, posted
-from wire.cookies import browser_cookie, device_cookie, no_cookie, session_cookie
+from wire.cookies import (
+    browser_cookie,
+    browser_cookie_name,
+    cookie_name,
+    device_cookie,
+    device_cookie_name,
+    no_cookie,
+    session_cookie,
+)
 from wire.documents import Prepared
 from wire.errors import RequestError
 from wire.exchange import ALWAYS, RETRY_SECONDS, Exchange, Headers, internal, refuse, status_of
-from wire.handshake import browser_cookie_name, cookie_name, device_cookie_name
 from wire.head import Head, bearer_of, cookie_in, language_of, may_bring_cookies, read_head, require_origin
 from wire.hosts import Hosts, Proxies
 from wire.negotiation import Accepted, accepted, is_json
@@ -33,7 +40,6 @@ from wire.process import Service
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_QUERY_STRING = 16 * 1024
-LONGEST_AGENT = 200
 ALLOWED = "GET, POST"
 ORIGINS_KEPT = 1024
 

@@ -27,10 +27,10 @@ from delivery.texts import FALLBACK, spoken, text
 from models.refusals import ErrorCode, Failure, Refusal, SecondFactorRequired
 from resolvers import provider_sign_in
 from wire.account_pages import SECOND_FACTOR_PAGE
-from wire.cookies import device_cookie, oauth_cookie, session_cookie
+from wire.cookies import device_cookie, device_cookie_name, oauth_cookie, oauth_cookie_name, session_cookie
 from wire.errors import TRY_AGAIN, RequestError, logged, request_errors
 from wire.exchange import ALWAYS
-from wire.handshake import cookie_value, credentials_of, device_cookie_name, header, oauth_cookie_name
+from wire.handshake import cookie_value, credentials_of, header
 from wire.hosts import Hosts, Proxies
 from wire.http import MAX_QUERY_STRING
 from wire.process import Service
