@@ -134,8 +134,6 @@ def _says_more(checked: Checked, present: Any, facts: Facts) -> bool:
     )
 
 
-# ---------------------------------------------------------------- writing
-
 _ORDER_COLUMNS = "external_id account_id store_id number number_folded region address currency total_minor discount_minor"
 _ORDER_TYPES = "text bigint bigint text text text text text bigint bigint"
 _FACT_TYPES = {"guarantee_days": "int", "kept_seconds": "int", "completion": "text", "cancellation": "text"}
