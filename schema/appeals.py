@@ -10,7 +10,7 @@ from models import standing as standing_rows
 from resolvers import appeals
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, edge, identity, mutation, owner_external_id, owner_id, root, to_one
+from schema.edges import attribute, edge, identity, looked_up, mutation, owner_external_id, owner_id, root, to_one
 from schema.errors import BadUserInput, Unavailable, answered
 from schema.node import Node, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
@@ -51,9 +51,7 @@ class StandingDecision:
     until: Instant | None = attribute("When it ends by itself; null: it does not.")
 
 
-async def _messages(found: list[Any], context: Context) -> list[Any]:
-    known = await appeals.messages_of([row.id for row in found])
-    return [known.get(row.id, []) for row in found]
+_messages = looked_up(appeals.messages_of, many=True)
 
 
 async def _appeal(context: Context, appeal_id: int) -> Any:

@@ -6,7 +6,7 @@ row`, read for a whole level together. What a field is stands in its metadata, w
 """
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -90,6 +90,20 @@ def to_one(model: type[Model], *, key: str, description: str) -> Any:
         return list(map(found.get, keys))
 
     return edge(read, description=description)
+
+
+def looked_up(read: Callable[[list[int]], Awaitable[Mapping[int, Any]]], *, key: str = "id", many: bool = False) -> Read:
+    """The work of an edge whose rows `read` finds by `key`, that attribute of the rows it leads from, for all of them at once:
+    a list each with `many`, else one, null where there is none."""
+
+    key_of = attrgetter(key)
+
+    async def work(rows: list[Any], context: Context) -> list[Any]:
+        keys = list(map(key_of, rows))
+        found = await read(keys)
+        return [found.get(one, []) for one in keys] if many else list(map(found.get, keys))
+
+    return work
 
 
 def identity(kind: str) -> Any:

@@ -11,14 +11,11 @@ from resolvers import appeals, standing
 from schema.appeals import Appeal, StandingLevel, StandingReason
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, derived, edge, mutation
+from schema.edges import attribute, derived, edge, looked_up, mutation
 from schema.orders import Action, ShownAction
 from schema.scalars import Instant, row_id
 
-
-async def _appeals(found: list[Any], context: Context) -> list[Any]:
-    known = await appeals.by_accounts([one.account_id for one in found])
-    return [known.get(one.account_id) for one in found]
+_appeals = looked_up(appeals.by_accounts, key="account_id")
 
 
 async def _actions(found: list[Any], context: Context) -> list[Any]:
