@@ -174,9 +174,7 @@ def _facts(row: GivenAccount | Account) -> tuple:
 
 async def _known(rows: Sequence[GivenAccount]) -> dict[str, Account]:
     # Locked: the buyer changes no contact between the look at it and the write, and what is being erased is not written to afterwards.
-    by_id = any_of("external_id", 1, "text")
-    found = await reads(Account).where(f"{by_id} ORDER BY id{for_update()}", [row.external_id for row in rows])
-    return {account.external_id: account for account in found}
+    return await reads(Account).by_external_id((row.external_id for row in rows), for_update())
 
 
 async def _owners(work: Work, rows: Sequence[GivenAccount]) -> dict[tuple[str, str], str]:
