@@ -7,6 +7,7 @@ from auth.origins import origin_allowed
 from delivery.texts import spoken
 from settings import Settings
 from wire.cookies import cookie_name
+from wire.hosts import Proxies
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -31,14 +32,14 @@ def cookie_value(scope: Scope, wanted: str) -> str | None:
     return None
 
 
-def credentials_of(scope: Scope, settings: Settings) -> Credentials:
-    """The credentials that come with the request's head: the cookie, and a bearer of the Authorization header."""
+def credentials_of(scope: Scope, settings: Settings, proxies: Proxies) -> Credentials:
+    """The credentials that come with the request's head: the cookie, a bearer of the Authorization header, and whence it comes, by `proxies`."""
     scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
-    client = scope.get("client")
+    forwarded = header(scope, b"x-forwarded-for")
     return Credentials(
         cookie=cookie_of(scope, settings),
         bearer=token.strip() or None if scheme.lower() == "bearer" else None,
-        address=client[0] if client else "",
+        address=proxies.address(scope, None if forwarded is None else forwarded.encode("latin-1")),
         agent=(header(scope, b"user-agent") or "")[:LONGEST_AGENT],
         language=spoken(header(scope, b"accept-language")),
     )

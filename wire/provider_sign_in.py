@@ -186,11 +186,9 @@ class Ways:
     async def _viewer(self, request: Request) -> Viewer:
         """Who asks, by the cookie alone."""
         scope = request.scope
-        forwarded = header(scope, b"x-forwarded-for")
         credentials = dataclasses.replace(
-            credentials_of(scope, self.settings),
+            credentials_of(scope, self.settings, self.proxies),
             bearer=None,
-            address=self.proxies.address(scope, forwarded.encode("latin-1") if forwarded else None),
             device=cookie_value(scope, device_cookie_name(self.settings)),
         )
         return await self.service.viewer(credentials)
