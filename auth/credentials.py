@@ -16,7 +16,7 @@ from models.sessions import DEMO_STAFF_TOKEN, STAFF_PREFIX, TOUCH_EVERY, is_live
 from models.unit_of_work import Work, unit_of_work
 from settings import Settings
 
-LONGEST_TOKEN = 200
+LONGEST_TOKEN, LONGEST_AGENT = 200, 200
 
 
 @dataclass(frozen=True, slots=True)

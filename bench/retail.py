@@ -107,9 +107,6 @@ def _put(client: httpx2.Client, rows: list[Row]) -> list[dict[str, Any]]:
     raise RuntimeError(f"{call} failed: {wrong}")
 
 
-# ---------------------------------------------------------------- a server of its own
-
-
 @contextmanager
 def own_server(database_url: str) -> Iterator[tuple[str, str]]:
     """A server with its worker on this database, migrated; its address and a staff token."""
@@ -161,9 +158,6 @@ def wait_for_alerts(database_url: str) -> float:
             raise TimeoutError(f"{waiting} price points still wait for their fan-out")
         time.sleep(0.2)
     return time.monotonic() - began
-
-
-# ---------------------------------------------------------------- the command
 
 
 def tell_fed(fed: Fed) -> None:

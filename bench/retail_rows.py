@@ -111,9 +111,6 @@ def regions_of(lines: Iterable[Line]) -> dict[str, str]:
     return found
 
 
-# ---------------------------------------------------------------- the shop as it opens
-
-
 def shop_rows(lines: Sequence[Line]) -> Iterator[Row]:
     """The store, its products with their first prices, its buyers and their favourites."""
     regions = regions_of(lines)
@@ -172,9 +169,6 @@ def _favorites(lines: Sequence[Line], regions: dict[str, str]) -> Iterator[Row]:
             yield Row("putFavorites", values, (number,))
 
 
-# ---------------------------------------------------------------- the year
-
-
 def year_rows(lines: Sequence[Line]) -> Iterator[Row]:
     """Prices and orders, interleaved in order of time: a price as it changes, an order as it begins."""
     orders: dict[int, list[Row]] = {}
@@ -228,9 +222,6 @@ def _order(lines: list[Line], external_id: str) -> dict[str, Any]:
 def _item(line: Line) -> dict[str, Any]:
     quantity = -line.quantity if line.is_cancellation else line.quantity
     return {"productExternalId": line.code, "title": line.title or line.code, "quantity": quantity, "amount": str(line.price)}
-
-
-# ---------------------------------------------------------------- calls
 
 
 def calls(rows: Iterable[Row]) -> Iterator[list[Row]]:

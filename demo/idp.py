@@ -98,9 +98,6 @@ def _about(person: Person) -> str:
     return person.email if person.email_verified else f"{person.email}, not verified"
 
 
-# ---------------------------------------------------------------- the four
-
-
 def google(base: str, hosts: set[str]) -> list[Route]:
     issuer, key = f"{base}/google", RSAKey.generate_key(2048, {"kid": secrets.token_hex(8)}, auto_kid=False)
     server = Server("google", "client_secret_basic", hosts, [CodeChallenge(), IdToken(issuer, key)])

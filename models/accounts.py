@@ -7,7 +7,9 @@ from tortoise import fields
 from tortoise.indexes import Index
 from tortoise.models import Model
 
+from models.database import for_share, for_update
 from models.instants import Instant
+from models.unit_of_work import Work
 
 LONGEST_EMAIL = 254
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f.]+(\.[^@\s\x00-\x1f.]+)*")
@@ -131,3 +133,13 @@ def as_proved(subject: str, email: str | None) -> str:
 def is_region(text: str) -> bool:
     """Whether this is written as an ISO 3166 code is."""
     return _REGION.fullmatch(text) is not None
+
+
+async def hold_account(work: Work, account_id: int) -> None:
+    """Lock the account to the end of the unit: who holds it at the same time, or shares it, waits and then sees what was done."""
+    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_update(), account_id)
+
+
+async def share_account(work: Work, account_id: int) -> None:
+    """Let nobody hold the account until the unit ends; others may share it."""
+    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_share(), account_id)

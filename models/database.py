@@ -162,8 +162,6 @@ async def fetch(sql: str, *params: Any) -> Sequence[Any]:
         raise failure from error
 
 
-
-
 def for_update() -> str:
     """The end of a SELECT that locks its rows until the unit ends, as an UPDATE does; SQLite has one writer anyway."""
     return " FOR NO KEY UPDATE" if opened().dialect == "postgres" else ""

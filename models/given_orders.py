@@ -54,9 +54,6 @@ class GivenOrder:
     coupon_external_ids: tuple[str, ...] | None = None
 
 
-# ---------------------------------------------------------------- what a row may say
-
-
 def require_order(row: GivenOrder, now: datetime) -> tuple[list[int], int | None]:
     """The prices of the row's items and its discount, where that is given, in minor units.
 
@@ -146,9 +143,6 @@ def words_of(row: GivenOrder) -> dict[str, Any]:
             value = str(value.normalize())
         words[one.name] = value
     return words
-
-
-# ---------------------------------------------------------------- facts
 
 
 def facts_given(row: GivenOrder, region: str, now: datetime) -> Facts:

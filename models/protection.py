@@ -153,9 +153,6 @@ def next_change_at(shown: Protection) -> datetime | None:
     return min((moment for moment in moments if moment > shown.server_time), default=shown.ends_at)
 
 
-# ---------------------------------------------------------------- facts that move the end
-
-
 def after_shipment(order: Facts, at: datetime, whole: bool, granted_days: int = 0) -> Facts:
     """The order once a parcel was sent at `at`; `whole`: nothing is left to send.
 
@@ -210,9 +207,6 @@ def timers_of(order: Any, *, asked: bool = False) -> dict[str, datetime]:
     if order.paid_at is None:
         return {UNPAID: order.pay_by_at}
     return {} if is_in_review(order) else {SHIP_BY: order.ship_by_at}
-
-
-# ---------------------------------------------------------------- what a buyer may do
 
 
 def require_under_way(order: Any, now: datetime) -> None:

@@ -87,6 +87,12 @@ class Reads:
         wanted = list({key for key in keys if key is not None})
         return {row.id: row for row in await self.where(database.any_of("id", 1), wanted)} if wanted else {}
 
+    async def by_external_id(self, external_ids: Iterable[str | None], lock: str = "") -> dict[str, Any]:
+        """The rows with these ids of the platform's, in the order of ours: one statement. `lock` is how it ends (`for_update`)."""
+        wanted = list({external_id for external_id in external_ids if external_id is not None})
+        condition = f"{database.any_of('external_id', 1, 'text')} ORDER BY id{lock}"
+        return {row.external_id: row for row in await self.where(condition, wanted)} if wanted else {}
+
 
 _reads: dict[tuple[type[Model], str], Reads] = {}
 

@@ -30,7 +30,7 @@ CONFLICT_ATTEMPTS = 5
 P = ParamSpec("P")
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("kabinet.units")
 _running: set[asyncio.Task] = set()
 _current: ContextVar["Work | None"] = ContextVar("current_work", default=None)
 
@@ -44,7 +44,6 @@ class Work:
         self.posts: list[Post] = []
         self.news: list[News] = []
         self.topics: dict[str, None] = {}
-        self.afterwards: list[Callable[[], object]] = []
 
     @property
     def is_open(self) -> bool:
@@ -118,10 +117,6 @@ class Work:
         """After the commit, hint to the bus that these topics have news."""
         self.topics.update(dict.fromkeys(topics))
 
-    def after_commit(self, call: Callable[[], object]) -> None:
-        """Call this once the unit is committed. What it raises is logged: the work is done."""
-        self.afterwards.append(call)
-
     async def finish(self) -> None:
         """Write what has been collected so far; events last. The unit does it before its commit."""
         entries, posts, news = self.entries, self.posts, self.news
@@ -135,11 +130,6 @@ class Work:
 
     def tell(self) -> None:
         """What happens once the commit stands."""
-        for call in self.afterwards:
-            try:
-                call()
-            except Exception:
-                log.exception("a call after a commit failed")
         if self.topics:
             opened().publish(*self.topics)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from auth.former_buyers import erased_among, external_id_hashes
 from auth.passwords import Passwords
@@ -39,6 +39,16 @@ class GivenAccount:
     region: str = ""
     currency: str = ""
     password: str | None = None
+
+
+class Taken(NamedTuple):
+    """A row that is not refused: as it was sent, as it counts, and what the account was before; None: there was none."""
+
+    row: GivenAccount
+    settled: GivenAccount
+    moves: list[Move]
+    present: Account | None
+    sent_before: Contacts
 
 
 async def me(viewer: Viewer) -> Account | None:
@@ -94,10 +104,7 @@ async def _put(
     erased = await erased_among(former)
     held = await held_by(work, [account.id for account in known.values()], policy)
     owners = await _owners(work, rows)
-    created: list[tuple[GivenAccount, list[Move]]] = []
-    changed: list[tuple[int, GivenAccount]] = []
-    moves: list[tuple[int, Move]] = []
-    sent: list[tuple[int, Contacts]] = []
+    taken: list[Taken] = []
     for row, result in pending(rows, results):
         present = known.get(row.external_id)
         own = held[present.id] if present else Held()
@@ -105,29 +112,33 @@ async def _put(
             require_account(row)
             if row.external_id in erased:
                 raise Refusal(ErrorCode.CONFLICT, field="externalId", text="ACCOUNT_ERASED")
-            settled, moving = _settled(row, present, own)
-            _require_free(owners, row.external_id, moving)
+            settled, moves = _settled(row, present, own)
+            _require_free(owners, row.external_id, moves)
         except Refusal as refusal:
             result.refuse(refusal)
             continue
-        if present is None:
-            result.status = RowStatus.CREATED
-            created.append((row, moving))
-            continue
-        if _facts(present) != _facts(settled) or moving or row.external_id in hashes:
-            result.status = RowStatus.UPDATED
-            changed.append((present.id, settled))
-        moves += [(present.id, move) for move in moving]
-        if own.sent != _contacts(row):
-            sent.append((present.id, _contacts(row)))
-    ids = await _create(work, viewer, [row for row, _ in created])
-    await _change(work, viewer, changed)
-    made = [(ids[row.external_id], row) for row, _ in created]
-    await carry_out(work, moves + [(ids[row.external_id], move) for row, moving in created for move in moving])
-    await remember(work, sent + [(account_id, _contacts(row)) for account_id, row in made])
-    wanted = [(account_id, hashes.get(row.external_id)) for account_id, row in made + changed]
-    await set_passwords(work, [(account_id, stored) for account_id, stored in wanted if stored is not None])
+        taken.append(Taken(row, settled, moves, present, own.sent))
+        result.status = _status(taken[-1], hashes)
+    await _write(work, viewer, taken, hashes)
     return results
+
+
+def _status(one: Taken, hashes: dict[str, str]) -> RowStatus:
+    if one.present is None:
+        return RowStatus.CREATED
+    changes = _facts(one.present) != _facts(one.settled) or one.moves or one.row.external_id in hashes
+    return RowStatus.UPDATED if changes else RowStatus.UNCHANGED
+
+
+async def _write(work: Work, viewer: Viewer, taken: Sequence[Taken], hashes: dict[str, str]) -> None:
+    ids = {one.row.external_id: one.present.id for one in taken if one.present is not None}
+    changed = [one for one in taken if _status(one, hashes) is RowStatus.UPDATED]
+    ids |= await _create(work, viewer, [one.row for one in taken if one.present is None])
+    await _change(work, viewer, [(ids[one.row.external_id], one.settled) for one in changed])
+    await carry_out(work, [(ids[one.row.external_id], move) for one in taken for move in one.moves])
+    sent = [(one, _contacts(one.row)) for one in taken]
+    await remember(work, [(ids[one.row.external_id], now) for one, now in sent if one.present is None or one.sent_before != now])
+    await set_passwords(work, [(ids[external_id], stored) for external_id, stored in hashes.items() if external_id in ids])
 
 
 def _require_free(owners: dict[tuple[str, str], str], external_id: str, moves: Sequence[Move]) -> None:
@@ -158,9 +169,7 @@ def _facts(row: GivenAccount | Account) -> tuple:
 
 async def _known(rows: Sequence[GivenAccount]) -> dict[str, Account]:
     # Locked: the buyer changes no contact between the look at it and the write, and what is being erased is not written to afterwards.
-    by_id = any_of("external_id", 1, "text")
-    found = await reads(Account).where(f"{by_id} ORDER BY id{for_update()}", [row.external_id for row in rows])
-    return {account.external_id: account for account in found}
+    return await reads(Account).by_external_id((row.external_id for row in rows), for_update())
 
 
 async def _owners(work: Work, rows: Sequence[GivenAccount]) -> dict[tuple[str, str], str]:

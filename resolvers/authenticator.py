@@ -19,7 +19,7 @@ from auth.second_factor import (
 from auth.sessions import end_other_sessions, rotate
 from auth.step_up import require_recent
 from auth.viewer import Viewer
-from models.database import for_update
+from models.accounts import hold_account
 from models.instants import utc_now
 from models.refusals import CodeInvalid, ErrorCode, Unavailable
 from models.second_factor import ENROLMENT_LASTS, given_code
@@ -82,7 +82,7 @@ async def confirm_second_factor(viewer: Viewer, settings: Settings, code: str) -
 
 @unit_of_work
 async def _confirm(work: Work, viewer: Viewer, settings: Settings, account_id: int, code: str) -> tuple[list[str], str]:
-    await _hold(work, account_id)
+    await hold_account(work, account_id)
     at, digits = utc_now(), given_code(code).digits
     found = await work.fetch(
         "SELECT sealed_secret, begun_at FROM second_factor WHERE account_id = $1 AND enabled_at IS NULL AND begun_at > $2",
@@ -115,7 +115,7 @@ async def renew_recovery_codes(viewer: Viewer, settings: Settings, code: str) ->
 
 @unit_of_work
 async def _renew(work: Work, viewer: Viewer, settings: Settings, account_id: int, code: str) -> list[str]:
-    await _hold(work, account_id)
+    await hold_account(work, account_id)
     await spend_code(work, settings, account_id, code)
     codes = new_recovery_codes()
     await keep_recovery_codes(work, account_id, codes)
@@ -135,7 +135,7 @@ async def remove_second_factor(viewer: Viewer, settings: Settings, code: str) ->
 
 @unit_of_work
 async def _remove(work: Work, viewer: Viewer, settings: Settings, account_id: int, code: str) -> tuple[datetime, str]:
-    await _hold(work, account_id)
+    await hold_account(work, account_id)
     await spend_code(work, settings, account_id, code)
     await forget_second_factor(work, account_id)
     await _changed(work, viewer, account_id, "second_factor_off")
@@ -158,11 +158,6 @@ async def _counted(
     result = await change(viewer, settings, account_id, code)
     await forget_wrong_codes(viewer, account_id)
     return result
-
-
-async def _hold(work: Work, account_id: int) -> None:
-    """Let changes of one account's second factor, and sign-ins to it, pass one by one."""
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_update(), account_id)
 
 
 async def _changed(work: Work, viewer: Viewer, account_id: int, what: str) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import orjson
 
@@ -106,7 +105,7 @@ async def put_stores(viewer: Viewer, rows: Sequence[GivenStore]) -> list[RowResu
 @unit_of_work
 async def _put_stores(work: Work, viewer: Viewer, rows: Sequence[GivenStore]) -> list[RowResult]:
     results = results_of(rows)
-    known = await _by_external_id(Store, [row.external_id for row in rows])
+    known = await reads(Store).by_external_id([row.external_id for row in rows])
     created = []
     for row, result in pending(rows, results):
         if not row.name.strip() or len(row.name) > 200:
@@ -120,7 +119,7 @@ async def _put_stores(work: Work, viewer: Viewer, rows: Sequence[GivenStore]) ->
             work.record(viewer, "store_renamed", "store", known[row.external_id].id)
     if created:
         await insert_rows(work.connection, "store", "external_id, name", "text text", [(r.external_id, r.name) for r in created])
-        for store in (await _by_external_id(Store, [row.external_id for row in created])).values():
+        for store in (await reads(Store).by_external_id([row.external_id for row in created])).values():
             work.record(viewer, "store_created", "store", store.id)
     return results
 
@@ -134,8 +133,8 @@ async def put_products(viewer: Viewer, rows: Sequence[GivenProduct]) -> list[Row
 @unit_of_work
 async def _put_products(work: Work, viewer: Viewer, rows: Sequence[GivenProduct]) -> list[RowResult]:
     results = results_of(rows)
-    stores = await _by_external_id(Store, [row.store_external_id for row in rows])
-    known = await _by_external_id(Product, [row.external_id for row in rows])
+    stores = await reads(Store).by_external_id([row.store_external_id for row in rows])
+    known = await reads(Product).by_external_id([row.external_id for row in rows])
     created, changes = [], []
     for row, result in pending(rows, results):
         present, store = known.get(row.external_id), stores.get(row.store_external_id)
@@ -198,7 +197,7 @@ async def _create(work: Work, viewer: Viewer, created: list[tuple[GivenProduct, 
             for row, store_id, price in created
         ],
     )  # fmt: skip
-    products = await _by_external_id(Product, [row.external_id for row, _, _ in created])
+    products = await reads(Product).by_external_id([row.external_id for row, _, _ in created])
     await write_first_points(work, list(products.values()))
     for made in products.values():
         work.record(viewer, "product_created", "product", made.id)
@@ -210,8 +209,3 @@ async def _update(work: Work, viewer: Viewer, product_id: int, row: GivenProduct
         product_id, store_id, orjson.dumps(row.titles).decode(), folded_titles(row.titles), row.available,
     )  # fmt: skip
     work.record(viewer, "product_updated", "product", product_id)
-
-
-async def _by_external_id(model: Any, external_ids: list[str]) -> dict[str, Any]:
-    found = await reads(model).where(any_of("external_id", 1, "text"), external_ids)
-    return {row.external_id: row for row in found}

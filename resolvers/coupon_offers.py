@@ -13,7 +13,7 @@ from delivery.texts import LANGUAGES
 from models.accounts import Account
 from models.catalog import Store
 from models.coupons import VALUE, Coupon, CouponIssuer, CouponOffer, require_value, require_window
-from models.database import any_of, for_update
+from models.database import for_update
 from models.money import currency_code, money
 from models.reads import reads
 from models.refusals import BadUserInput, ErrorCode, Refusal
@@ -84,8 +84,8 @@ async def put_coupon_offers(viewer: Viewer, rows: Sequence[GivenOffer]) -> list[
 @unit_of_work
 async def _put_offers(work: Work, viewer: Viewer, rows: Sequence[GivenOffer]) -> list[RowResult]:
     results = results_of(rows)
-    stores = await _by_external_id(work, Store, [row.store_external_id for row in rows if row.store_external_id])
-    known = await _by_external_id(work, CouponOffer, [row.external_id for row in rows], for_update())
+    stores = await reads(Store).by_external_id([row.store_external_id for row in rows if row.store_external_id])
+    known = await reads(CouponOffer).by_external_id([row.external_id for row in rows], for_update())
     created, changed = [], []
     for row, result in pending(rows, results):
         present = known.get(row.external_id)
@@ -111,7 +111,7 @@ async def _write_offers(work: Work, viewer: Viewer, created: list[tuple], change
         await insert_rows(
             work.connection, "coupon_offer", f"external_id, {columns}, withdrawn_at", f"text {VALUE_TYPES} timestamptz", created
         )
-        for offer in (await _by_external_id(work, CouponOffer, [row[0] for row in created])).values():
+        for offer in (await reads(CouponOffer).by_external_id([row[0] for row in created])).values():
             work.record(viewer, "coupon_offer_created", "coupon_offer", offer.id)
     await work.execute_each(
         "UPDATE coupon_offer SET issuer = $2, store_id = $3, titles = $4, currency = $5, amount_off_minor = $6, "
@@ -183,9 +183,9 @@ async def issue_coupons(viewer: Viewer, rows: Sequence[GivenCoupon]) -> list[Row
 @unit_of_work
 async def _issue(work: Work, viewer: Viewer, rows: Sequence[GivenCoupon]) -> list[RowResult]:
     results = results_of(rows)
-    accounts = await _by_external_id(work, Account, [row.account_external_id for row in rows])
-    offers = await _by_external_id(work, CouponOffer, [row.offer_external_id for row in rows])
-    known = await _by_external_id(work, Coupon, [row.external_id for row in rows], for_update())
+    accounts = await reads(Account).by_external_id([row.account_external_id for row in rows])
+    offers = await reads(CouponOffer).by_external_id([row.offer_external_id for row in rows])
+    known = await reads(Coupon).by_external_id([row.external_id for row in rows], for_update())
     created, changed = [], []
     for row, result in pending(rows, results):
         account, offer = accounts.get(row.account_external_id), offers.get(row.offer_external_id)
@@ -242,7 +242,7 @@ async def _write_coupons(work: Work, viewer: Viewer, created: list[tuple], chang
             f"text bigint bigint {VALUE_TYPES} timestamptz timestamptz timestamptz timestamptz",
             created,
         )
-        for coupon in (await _by_external_id(work, Coupon, [row[0] for row in created])).values():
+        for coupon in (await reads(Coupon).by_external_id([row[0] for row in created])).values():
             work.record(viewer, "coupon_issued", "coupon", coupon.id, account_id=coupon.account_id)
             work.event(coupon.account_id, "coupon_issued", coupon.id, viewer.now)
     await work.execute_each(
@@ -253,9 +253,3 @@ async def _write_coupons(work: Work, viewer: Viewer, created: list[tuple], chang
         kind = "coupon_updated" if revoked_at == present.revoked_at else "coupon_revoked"
         work.record(viewer, kind, "coupon", present.id)
         work.event(present.account_id, kind, present.id, viewer.now)
-
-
-async def _by_external_id(work: Work, model: Any, external_ids: list[str], lock: str = "") -> dict[str, Any]:
-    source = reads(model)
-    sql = f'SELECT {source.columns} FROM "{source.table}" WHERE {any_of("external_id", 1, "text")} ORDER BY id{lock}'
-    return {row.external_id: row for row in source.decode(await work.fetch(sql, list(set(external_ids))))}

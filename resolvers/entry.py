@@ -5,8 +5,7 @@ from typing import NamedTuple
 from auth.app_sessions import AppTokens, open_app_session
 from auth.sessions import end_session, open_session, remember_device, token_hash
 from auth.viewer import Viewer
-from models.accounts import Account
-from models.database import for_share
+from models.accounts import Account, share_account
 from models.reads import reads
 from models.sessions import IN_BROWSER, Stay, Transport
 from models.storage_failures import overloaded
@@ -51,7 +50,7 @@ async def enter(work: Work, viewer: Viewer, settings: Settings, account_id: int,
     if viewer.session_id is not None:
         await end_session(viewer)
     # Of a sign-in and the erasure of the account one waits for the other, and then sees what it has done.
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_share(), account_id)
+    await share_account(work, account_id)
     account = await reads(Account).one("id = $1 AND NOT EXISTS (SELECT 1 FROM erasure WHERE account_id = $1)", account_id)
     if account is None:
         raise overloaded()

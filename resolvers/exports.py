@@ -13,7 +13,7 @@ from auth.phone_codes import count_sms
 from auth.sessions import new_token, token_hash
 from auth.step_up import require_recent
 from auth.viewer import Viewer
-from models.accounts import IdentityKind, as_proved
+from models.accounts import IdentityKind, as_proved, hold_account
 from models.catalog import Product, Store
 from models.database import any_of, dialect, fetch, for_update, opened
 from models.instants import as_instant, utc_now
@@ -63,7 +63,7 @@ async def export_my_data(work: Work, viewer: Viewer) -> Any:
     """
     account_id, at = viewer.require_buyer(), utc_now()
     await require_recent(viewer)
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_update(), account_id)  # two calls at once pass one by one
+    await hold_account(work, account_id)  # two calls at once pass one by one
     if await _address_of(account_id) is None:
         raise Unavailable(ErrorCode.WRONG_STATE, text="EXPORT_NEEDS_ADDRESS")
     lately = await _shown().where("account_id = $1 AND requested_at > $2 ORDER BY id", account_id, at - DAY)
@@ -148,7 +148,7 @@ def _models() -> dict[str, type[Model]]:
 async def _keep(work: Work, export_id: int, account_id: int, content: bytes) -> None:
     """Keep the copy and tell its owner by a letter, unless another worker has, or the account is gone."""
     token, at = new_token(), utc_now()
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_update(), account_id)  # an erasure is over, or begins after the letter
+    await hold_account(work, account_id)  # an erasure is over, or begins after the letter
     address = await _address_of(account_id)
     if address is not None and address.kind is IdentityKind.PHONE and (wait := await count_sms(opened().settings)):
         later = at + timedelta(seconds=wait)  # the copy is made anew then

@@ -200,11 +200,8 @@ async def put_favorites(viewer: Viewer, rows: Sequence[GivenFavorite]) -> list[R
 @unit_of_work
 async def _put(work: Work, viewer: Viewer, rows: Sequence[GivenFavorite]) -> list[RowResult]:
     results = results_of(rows, lambda row: (row.external_id, row.product_external_id))
-    accounts = {a.external_id: a for a in await reads(Account).where(any_of("external_id", 1, "text"), [r.external_id for r in rows])}
-    products = {
-        p.external_id: p
-        for p in await reads(Product).where(any_of("external_id", 1, "text"), [r.product_external_id for r in rows])
-    }
+    accounts = await reads(Account).by_external_id(row.external_id for row in rows)
+    products = await reads(Product).by_external_id(row.product_external_id for row in rows)
     account_ids = sorted(account.id for account in accounts.values())
     await _lock_lists(work, account_ids)
     listed = await work.fetch(f"SELECT account_id, product_id FROM favorite WHERE {any_of('account_id', 1)}", account_ids)

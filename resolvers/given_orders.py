@@ -93,9 +93,9 @@ async def _said(order_ids: list[int]) -> list[GivenFacts]:
 
 async def _checked(viewer: Viewer, rows: Sequence[GivenOrder], results: Sequence[RowResult]) -> list[Checked]:
     """The rows that can be orders; the others are refused. Three statements for what all of them name."""
-    accounts = await _by_external_id(Account, {row.account_external_id for row in rows})
-    stores = await _by_external_id(Store, {row.store_external_id for row in rows})
-    products = await _by_external_id(Product, {item.product_external_id for row in rows for item in row.items})
+    accounts = await reads(Account).by_external_id(row.account_external_id for row in rows)
+    stores = await reads(Store).by_external_id(row.store_external_id for row in rows)
+    products = await reads(Product).by_external_id(item.product_external_id for row in rows for item in row.items)
     found = []
     for row, result in pending(rows, results):
         try:
@@ -110,11 +110,6 @@ async def _checked(viewer: Viewer, rows: Sequence[GivenOrder], results: Sequence
             continue
         found.append(Checked(row, result, account, store, bought, prices, discount, words_of(row)))
     return found
-
-
-async def _by_external_id(model: Any, external_ids: set[str]) -> dict[str, Any]:
-    found = await reads(model).where(any_of("external_id", 1, "text"), list(external_ids))
-    return {row.external_id: row for row in found}
 
 
 def _known(found: dict[str, Any], external_id: str, field: str) -> Any:
@@ -133,8 +128,6 @@ def _says_more(checked: Checked, present: Any, facts: Facts) -> bool:
         or any(coupon.order_id != present.id for coupon in checked.coupons)
     )
 
-
-# ---------------------------------------------------------------- writing
 
 _ORDER_COLUMNS = "external_id account_id store_id number number_folded region address currency total_minor discount_minor"
 _ORDER_TYPES = "text bigint bigint text text text text text bigint bigint"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from auth.viewer import Viewer
 from delivery.bus import Bus
+from models.accounts import hold_account
 from models.database import any_of, fetch, for_update
 from models.events import Event, events_after, last_number
 from models.free_text import cleaned
@@ -112,7 +113,7 @@ async def send_message(work: Work, viewer: Viewer, conversation_id: int, text: s
     account_id = viewer.require_buyer()
     require_answerable(await conversation(viewer, conversation_id))
     said = cleaned(text, "text", LONGEST_TEXT)
-    await _wait_for_turn(work, account_id)
+    await hold_account(work, account_id)  # two calls at once would both count the same messages
     require_pace(await _sent_lately(work, viewer), viewer.now)
     await work.fetch(f"SELECT id FROM conversation WHERE id = $1{for_update()}", conversation_id)
     source = reads(Message)
@@ -125,11 +126,6 @@ async def send_message(work: Work, viewer: Viewer, conversation_id: int, text: s
     await note_last_messages(work, [conversation_id])
     work.record(viewer, "message_sent", "message", sent.id, conversation_id=conversation_id)
     return sent
-
-
-async def _wait_for_turn(work: Work, account_id: int) -> None:
-    # Two calls at once would both count the same messages. (The lock lets rows that name the account be written.)
-    await work.fetch(f"SELECT id FROM account WHERE id = $1{for_update()}", account_id)
 
 
 async def _sent_lately(work: Work, viewer: Viewer) -> list[datetime]:

@@ -149,9 +149,6 @@ async def confirm_receipt(work: Work, viewer: Viewer, order_id: int) -> Order:
     return await order(viewer, order_id, "orderId")
 
 
-# ---------------------------------------------------------------- writing
-
-
 async def locked(work: Work, condition: str, *params: Any) -> list[Any]:
     """Orders, locked until the unit ends, in the order of their ids: whoever locks several does it in this order."""
     source = reads(Order)

@@ -23,7 +23,7 @@ from auth.policy import Policy, policy_of
 from auth.sessions import new_token
 from auth.step_up import prove, require_recent
 from auth.viewer import Viewer
-from models.accounts import IdentityKind
+from models.accounts import IdentityKind, hold_account
 from models.database import fetch, for_update
 from models.instants import utc_now
 from models.passkeys import goes_on, require_passkey_name, require_room
@@ -37,14 +37,13 @@ from resolvers.sign_in_notices import tell
 from settings import Settings
 
 PASSKEY = IdentityKind.PASSKEY.value
-MINUTES = timedelta(minutes=5)
-OF_NETWORK = 100
+OF_NETWORK, WINDOW = 100, timedelta(minutes=5)
 """How many challenges a network may begin, and how many it may answer, in five minutes. Guessing a signature is hopeless:
 this bounds work, and offices share a network."""
 
 _OF_ACCOUNT = "FROM passkey k JOIN identity i ON i.id = k.identity_id WHERE i.account_id = $1"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("kabinet.passkeys")
 
 
 class OwnMethod(NamedTuple):
@@ -61,7 +60,7 @@ async def begin_passkey(viewer: Viewer, settings: Settings) -> tuple[Challenge, 
         ReauthRequired, SignUpClosed. Unavailable: LIMIT_REACHED. Failure: RATE_LIMITED.
     """
     account_id, account = viewer.require_buyer(), viewer.account
-    await require_few("passkey", viewer.address, OF_NETWORK, MINUTES)
+    await require_few("passkey", viewer.address, OF_NETWORK, WINDOW)
     await require_recent(viewer)
     policy_of(settings).require_link(account.region, IdentityKind.PASSKEY)
     known = [KnownCredential(*row) for row in await fetch(f"SELECT k.credential_id, k.transports {_OF_ACCOUNT} ORDER BY i.id", account_id)]
@@ -89,7 +88,7 @@ async def add_passkey(viewer: Viewer, settings: Settings, challenge_id: str, cre
             name, or no passkey for the challenge. IdentityTaken. Unavailable: LIMIT_REACHED. Failure: RATE_LIMITED.
     """
     account_id, name = viewer.require_buyer(), require_passkey_name(name)
-    await require_few("passkey-answer", viewer.address, OF_NETWORK, MINUTES)
+    await require_few("passkey-answer", viewer.address, OF_NETWORK, WINDOW)
     await require_recent(viewer)
     policy_of(settings).require_link(viewer.account.region, IdentityKind.PASSKEY)
     if not await spend_challenge(challenge_id, account_id):
@@ -101,7 +100,7 @@ async def add_passkey(viewer: Viewer, settings: Settings, challenge_id: str, cre
 async def _add(work: Work, viewer: Viewer, policy: Policy, made: MadePasskey, name: str) -> OwnMethod:
     account_id = viewer.require_buyer()
     # Two that are added at once both count the others: the account's row lets them pass one by one.
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_update(), account_id)
+    await hold_account(work, account_id)
     ((passkeys,),) = await work.fetch(f"SELECT count(*) {_OF_ACCOUNT}", account_id)
     require_room(passkeys)
     identity_id = await _identify(work, account_id, made.subject)
@@ -169,7 +168,7 @@ async def begin_passkey_sign_in(viewer: Viewer, settings: Settings) -> tuple[Cha
     Raises:
         Failure: RATE_LIMITED.
     """
-    await require_few("passkey", viewer.address, OF_NETWORK, MINUTES)
+    await require_few("passkey", viewer.address, OF_NETWORK, WINDOW)
     challenge = await open_challenge(None)
     return challenge, request_options(settings, challenge)
 
@@ -180,7 +179,7 @@ async def sign_in_by_passkey(viewer: Viewer, settings: Settings, challenge_id: s
     Raises:
         InvalidCredentials: anything that does not fit. Failure: RATE_LIMITED.
     """
-    await require_few("passkey-answer", viewer.address, OF_NETWORK, MINUTES)
+    await require_few("passkey-answer", viewer.address, OF_NETWORK, WINDOW)
     assertion = await check_assertion(settings, challenge_id, credential)
     entry = await _enter(viewer, settings, assertion, stay)
     if entry is None:
@@ -200,7 +199,7 @@ async def reauthenticate_by_passkey(viewer: Viewer, settings: Settings, challeng
         InvalidCredentials: anything that does not fit, another account's passkey too. Failure: RATE_LIMITED.
     """
     account_id = viewer.require_buyer()
-    await require_few("passkey-answer", viewer.address, OF_NETWORK, MINUTES)
+    await require_few("passkey-answer", viewer.address, OF_NETWORK, WINDOW)
     assertion = await check_assertion(settings, challenge_id, credential)
     until = await _prove(viewer, assertion) if assertion.account_id == account_id else None
     if until is None:

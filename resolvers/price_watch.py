@@ -30,6 +30,16 @@ class Drop(NamedTuple):
     row: PriceDrop
 
 
+class ChangedWatch(NamedTuple):
+    """What a price has changed of a favourite's watch, in the order of the statement that writes it."""
+
+    favorite_id: int
+    armed: bool
+    alerted_minor: int | None
+    alerted_at: datetime | None
+    peak_minor: int | None
+
+
 class Turn(NamedTuple):
     """Favourites that a waiting price point is taken through now; `done`: these are its last."""
 
@@ -102,31 +112,13 @@ async def fan_out(work: Work) -> bool:
 
     A kill in the middle loses nothing and repeats nothing: what a unit did and how far it came commit together.
     """
-    skip = " SKIP LOCKED" if for_update() else ""
-    source = reads(FanOut)
-    # Only the oldest point of each product: the next one must see the watches as that one leaves them.
-    waiting = source.decode(
-        await work.fetch(
-            f"SELECT {source.columns_of('f')} FROM fan_out f WHERE NOT EXISTS (SELECT 1 FROM fan_out g WHERE "
-            f"g.product_id = f.product_id AND g.at < f.at) ORDER BY f.point_id LIMIT {POINTS_A_UNIT}{for_update()}{skip}"
-        )
-    )
+    waiting = await _waiting(work)
     if not waiting:
         return False
     points = await reads(PricePoint).by_id([job.point_id for job in waiting])
     products = await reads(Product).by_id([job.product_id for job in waiting])
     turns = await _turns(work, [(job, points[job.point_id]) for job in waiting])
-    alerts: list[tuple[Any, Any]] = []
-    changed: list[tuple[int, bool, int | None, datetime | None, int | None]] = []
-    for job, point, favorites, _ in turns:
-        available = products[job.product_id].available
-        for favorite in favorites:
-            before = watch_of(favorite)
-            watch, alerted = after_point(before, point.price_minor, point.previous_minor, point.at, available)
-            if alerted:
-                alerts.append((favorite, point))
-            if watch != before:
-                changed.append((favorite.id, watch.armed, watch.alerted_minor, watch.alerted_at, watch.peak_minor))
+    alerts, changed = _judged(turns, products)
     await _change_watches(work, changed)
     await work.execute(f"DELETE FROM fan_out WHERE {any_of('point_id', 1)}", [turn.job.point_id for turn in turns if turn.done])
     await work.execute_each(
@@ -135,6 +127,34 @@ async def fan_out(work: Work) -> bool:
     )
     await _raise_alerts(work, alerts)
     return True
+
+
+async def _waiting(work: Work) -> list[Any]:
+    """Some price points that wait, of each product only the oldest: the next one must see the watches as that one leaves them."""
+    skip = " SKIP LOCKED" if for_update() else ""
+    source = reads(FanOut)
+    return source.decode(
+        await work.fetch(
+            f"SELECT {source.columns_of('f')} FROM fan_out f WHERE NOT EXISTS (SELECT 1 FROM fan_out g WHERE "
+            f"g.product_id = f.product_id AND g.at < f.at) ORDER BY f.point_id LIMIT {POINTS_A_UNIT}{for_update()}{skip}"
+        )
+    )
+
+
+def _judged(turns: list[Turn], products: dict[int, Any]) -> tuple[list[tuple[Any, Any]], list[ChangedWatch]]:
+    """The favourites that are alerted, each with its price point, and the watches that are otherwise from now on."""
+    alerts: list[tuple[Any, Any]] = []
+    changed: list[ChangedWatch] = []
+    for job, point, favorites, _ in turns:
+        available = products[job.product_id].available
+        for favorite in favorites:
+            before = watch_of(favorite)
+            watch, alerted = after_point(before, point.price_minor, point.previous_minor, point.at, available)
+            if alerted:
+                alerts.append((favorite, point))
+            if watch != before:
+                changed.append(ChangedWatch(favorite.id, watch.armed, watch.alerted_minor, watch.alerted_at, watch.peak_minor))
+    return alerts, changed
 
 
 # Watches that a price can neither alert nor change are not read.
@@ -203,7 +223,7 @@ def watch_of(favorite: Any) -> Watch:
     )
 
 
-async def _change_watches(work: Work, changed: list[tuple[int, bool, int | None, datetime | None, int | None]]) -> None:
+async def _change_watches(work: Work, changed: list[ChangedWatch]) -> None:
     if not changed:
         return
     if not for_update():

@@ -46,14 +46,7 @@ async def set_prices(viewer: Viewer, rows: Sequence[GivenPrice]) -> list[RowResu
 @unit_of_work
 async def _set(work: Work, viewer: Viewer, rows: Sequence[GivenPrice]) -> list[RowResult]:
     results = results_of(rows, lambda row: (row.external_id, row.at or viewer.now))
-    source = reads(Product)
-    found = source.decode(
-        await work.fetch(
-            f"SELECT {source.columns} FROM product WHERE {any_of('external_id', 1, 'text')} ORDER BY id{for_update()}",
-            list({row.external_id for row in rows}),
-        )
-    )
-    products = {product.external_id: product for product in found}
+    products = await reads(Product).by_external_id((row.external_id for row in rows), for_update())
     changes = []
     for row, result in pending(rows, results):
         product = products.get(row.external_id)

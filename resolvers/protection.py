@@ -172,9 +172,6 @@ def _require_days(order: Any, known: list[Any], days: int, now: datetime) -> Non
         raise Unavailable(ErrorCode.LIMIT_REACHED, field="days", text="EXTENSION_LEFT", left=left)
 
 
-# ---------------------------------------------------------------- reading
-
-
 async def extensions(shown: Sequence[Protection]) -> list[list[ProtectionExtension]]:
     """The extensions of each protection's order, in the order of time: one statement."""
     known = await extensions_of([one.order.id for one in shown])

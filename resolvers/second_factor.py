@@ -7,7 +7,8 @@ from typing import NamedTuple
 from auth.second_factor import count_code, forget_wrong_codes, spend_code
 from auth.sessions import new_token, token_hash
 from auth.viewer import Viewer
-from models.database import any_of, fetch, for_share
+from models.accounts import share_account
+from models.database import any_of, fetch
 from models.instants import as_instant, utc_now
 from models.refusals import CodeAttemptsExceeded, CodeInvalid, Failure, RateLimited, SecondFactorRequired
 from models.second_factor import CHALLENGE_LASTS, MOST_TRIES
@@ -51,7 +52,7 @@ async def enter_or_ask(work: Work, viewer: Viewer, settings: Settings, account_i
     hands the answer through `entered` once they are.
     """
     # A second factor ends the sessions that it finds when it goes on: one that begins just now is to see it, or be found.
-    await _share(work, account_id)
+    await share_account(work, account_id)
     found = (await by_accounts([account_id])).get(account_id)
     if found is None:
         return await enter(viewer, settings, account_id, stay)
@@ -130,7 +131,7 @@ async def _refused(challenge: str) -> CodeInvalid | CodeAttemptsExceeded:
 async def _answer(
     work: Work, viewer: Viewer, settings: Settings, account_id: int, challenge: str, code: str, stay: Stay
 ) -> Entry:
-    await _share(work, account_id)
+    await share_account(work, account_id)
     if not await work.execute(
         "UPDATE second_factor_challenge SET used_at = $1 WHERE challenge_hash = $2 AND used_at IS NULL", utc_now(), token_hash(challenge)
     ):
@@ -145,8 +146,3 @@ async def forget_second_factor(work: Work, account_id: int) -> None:
     """Nothing of the account's second factor is left, and nobody is asked for it."""
     for table in ("recovery_code", "second_factor", "second_factor_challenge"):
         await work.execute(f"DELETE FROM {table} WHERE account_id = $1", account_id)
-
-
-async def _share(work: Work, account_id: int) -> None:
-    """Let no change of the account's second factor happen until the unit ends; several sign-ins may."""
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_share(), account_id)

@@ -70,9 +70,9 @@ async def _send(work: Work, viewer: Viewer, rows: Sequence[GivenMessage]) -> lis
 
 async def _drafts(rows: Sequence[GivenMessage], results: Sequence[RowResult], now: datetime) -> list[Draft]:
     """The rows that say something to somebody; the others are refused."""
-    accounts = await _named(Account, [row.account_external_id for row in rows])
-    stores = await _named(Store, [row.store_external_id for row in rows])
-    orders = await _named(Order, [row.order_external_id for row in rows if row.order_external_id is not None])
+    accounts = await reads(Account).by_external_id(row.account_external_id for row in rows)
+    stores = await reads(Store).by_external_id(row.store_external_id for row in rows)
+    orders = await reads(Order).by_external_id(row.order_external_id for row in rows)
     drafts = []
     for row, result in pending(rows, results):
         try:
@@ -84,10 +84,6 @@ async def _drafts(rows: Sequence[GivenMessage], results: Sequence[RowResult], no
         except Refusal as refusal:
             result.refuse(refusal)
     return drafts
-
-
-async def _named(model: Any, external_ids: list[str]) -> dict[str, Any]:
-    return {row.external_id: row for row in await reads(model).where(any_of("external_id", 1, "text"), external_ids)}
 
 
 def _place(row: GivenMessage, accounts: dict[str, Any], stores: dict[str, Any], orders: dict[str, Any]) -> Place:
@@ -111,10 +107,11 @@ def _place(row: GivenMessage, accounts: dict[str, Any], stores: dict[str, Any], 
 
 async def _known(external_ids: list[str]) -> dict[str, tuple[Place, str, datetime]]:
     """Where, what and when each of these messages was, of those that are there already."""
-    messages = await reads(Message).where(any_of("external_id", 1, "text"), external_ids)
-    within = await reads(Conversation).by_id([message.conversation_id for message in messages])
+    messages = await reads(Message).by_external_id(external_ids)
+    within = await reads(Conversation).by_id([message.conversation_id for message in messages.values()])
     return {
-        message.external_id: (_place_of(within[message.conversation_id]), message.text, message.sent_at) for message in messages
+        external_id: (_place_of(within[message.conversation_id]), message.text, message.sent_at)
+        for external_id, message in messages.items()
     }
 
 

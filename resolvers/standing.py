@@ -82,10 +82,7 @@ def require_possible(account: Any, decision: Decision, now: datetime) -> None:
 async def _set(work: Work, viewer: Viewer, rows: Sequence[GivenStanding]) -> list[RowResult]:
     results = results_of(rows)
     found = await _named(work, rows)
-    known = {
-        change.external_id: change
-        for change in await reads(StandingChange).where(any_of("external_id", 1, "text"), [row.external_id for row in rows])
-    }
+    known = await reads(StandingChange).by_external_id(row.external_id for row in rows)
     changes = []
     for row, result in pending(rows, results):
         try:

@@ -12,7 +12,7 @@ PAUSE_AFTER_FAILURE = 2.0
 
 Job = Callable[[], Awaitable[bool]]
 
-_log = logging.getLogger("kabinet.worker")
+log = logging.getLogger("kabinet.worker")
 
 
 async def work(jobs: Sequence[Job], bus: Bus) -> None:
@@ -33,7 +33,7 @@ async def one_round(jobs: Sequence[Job]) -> bool:
         try:
             more = await asyncio.ensure_future(job()) or more
         except Exception:
-            _log.exception("the worker's %s failed; it is tried again", getattr(job, "__name__", "job"))
+            log.exception("the worker's %s failed; it is tried again", getattr(job, "__name__", "job"))
             await asyncio.sleep(PAUSE_AFTER_FAILURE)
     return more
 

@@ -5,10 +5,10 @@ from typing import Annotated
 import strawberry
 
 from resolvers import app_sessions
-from schema.accounts import SignedInApp, admitted_app
 from schema.context import Context
 from schema.edges import mutation
 from schema.errors import InvalidCredentials, answered
+from schema.sign_in import SignedInApp, admitted_app
 
 RefreshSessionResult = Annotated[
     SignedInApp | InvalidCredentials, strawberry.union("RefreshSessionResult", description="What refreshSession answers.")

@@ -10,11 +10,11 @@ from models import standing as standing_rows
 from resolvers import appeals
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, derived, edge, identity, mutation, root, to_one
+from schema.edges import attribute, edge, identity, looked_up, mutation, owner_external_id, owner_id, root, to_one
 from schema.errors import BadUserInput, Unavailable, answered
 from schema.node import Node, reads_rows_of
 from schema.paging import After, Before, Connection, First, Last, window
-from schema.scalars import Instant, global_id, split_id
+from schema.scalars import Instant, row_id
 
 AppealState = rows.AppealState
 strawberry.enum(
@@ -51,14 +51,7 @@ class StandingDecision:
     until: Instant | None = attribute("When it ends by itself; null: it does not.")
 
 
-async def _messages(found: list[Any], context: Context) -> list[Any]:
-    known = await appeals.messages_of([row.id for row in found])
-    return [known.get(row.id, []) for row in found]
-
-
-async def _external_ids(found: list[Any], context: Context) -> list[Any]:
-    owners = await context.accounts([row.account_id for row in found])
-    return [owners[row.account_id].external_id for row in found]
+_messages = looked_up(appeals.messages_of, many=True)
 
 
 async def _appeal(context: Context, appeal_id: int) -> Any:
@@ -74,8 +67,8 @@ class Appeal(Node):
     decided_at: Instant | None = attribute("When it was granted or rejected; null until then.")
     against: StandingDecision | None = to_one(standing_rows.StandingChange, key="change_id", description="What it is against.")
     messages: list[AppealMessage] = edge(_messages, description="What was said, the first first. Support has no threads of its own yet.", size=5)
-    account_id: strawberry.ID = derived(lambda row, context: global_id("Account", row.account_id), description="Whose it is.")
-    account_external_id: str | None = edge(_external_ids, description="The platform's id of whose it is; null where the platform has none.")
+    account_id: strawberry.ID = owner_id(description="Whose it is.")
+    account_external_id: str | None = owner_external_id(description="The platform's id of whose it is; null where the platform has none.")
 
 
 States = Annotated[
@@ -132,12 +125,6 @@ class DecideAppealsInput:
     rows: list[AppealRow] = strawberry.field(description="Known by the appeal.")
 
 
-def numbered(id: str, kind: str) -> int:
-    """The number in the id of a row; 0, which nothing has, where it is none of this type."""
-    found = split_id(id)
-    return found[1] if found is not None and found[0] == kind else 0
-
-
 @strawberry.type
 class AppealsMutation:
     @mutation(
@@ -154,6 +141,6 @@ class AppealsMutation:
     @mutation(description="Look at appeals, ask their buyers for more, grant or reject them. Scope standing.")
     async def decide_appeals(context: Context, input: DecideAppealsInput) -> BulkResult:
         verdicts = [
-            appeals.GivenVerdict(str(row.appeal_id), numbered(row.appeal_id, "Appeal"), row.state, given(row.text)) for row in input.rows
+            appeals.GivenVerdict(str(row.appeal_id), row_id(row.appeal_id, "Appeal"), row.state, given(row.text)) for row in input.rows
         ]
         return await bulk(context, appeals.decide_appeals(context.viewer, verdicts))

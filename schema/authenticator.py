@@ -1,12 +1,12 @@
 """The authenticator in the graph: setting up the second factor, its recovery codes, and taking it away."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
 
 from resolvers import authenticator, second_factor
 from schema.context import NEW_TOKEN, Context
-from schema.edges import attribute, edge, listed, mutation
+from schema.edges import attribute, edge, listed, looked_up, mutation
 from schema.errors import CodeInvalid, RateLimited, ReauthRequired, Unavailable, answered
 from schema.scalars import Instant
 
@@ -17,9 +17,7 @@ class SecondFactor:
     recovery_codes_left: int = attribute("How many of the ten recovery codes have not been used.")
 
 
-async def _of_accounts(accounts: list[Any], context: Context) -> list[Any]:
-    found = await second_factor.by_accounts([account.id for account in accounts])
-    return [found.get(account.id) for account in accounts]
+_of_accounts = looked_up(second_factor.by_accounts)
 
 
 @strawberry.type

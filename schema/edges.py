@@ -6,7 +6,7 @@ row`, read for a whole level together. What a field is stands in its metadata, w
 """
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -14,7 +14,6 @@ import strawberry
 from strawberry.types import Info
 from tortoise.models import Model
 
-from models.reads import reads
 from schema.context import Context
 from schema.fields import LIST_SIZE as LIST_SIZE
 from schema.fields import attribute as attribute
@@ -93,14 +92,18 @@ def to_one(model: type[Model], *, key: str, description: str) -> Any:
     return edge(read, description=description)
 
 
-def to_many(model: type[Model], *, key: str, order: str, size: int, description: str) -> Any:
-    """The rows of `model` whose `key` holds this row's id, in `order` (SQL)."""
+def looked_up(read: Callable[[list[int]], Awaitable[Mapping[int, Any]]], *, key: str = "id", many: bool = False) -> Read:
+    """The work of an edge whose rows `read` finds by `key`, that attribute of the rows it leads from, for all of them at once:
+    a list each with `many`, else one, null where there is none."""
 
-    async def read(rows: list[Any], context: Context) -> list[Any]:
-        found = await reads(model).by(key, [row.id for row in rows], order)
-        return [found.get(row.id, []) for row in rows]
+    key_of = attrgetter(key)
 
-    return edge(read, description=description, size=size)
+    async def work(rows: list[Any], context: Context) -> list[Any]:
+        keys = list(map(key_of, rows))
+        found = await read(keys)
+        return [found.get(one, []) for one in keys] if many else list(map(found.get, keys))
+
+    return work
 
 
 def identity(kind: str) -> Any:
@@ -110,6 +113,21 @@ def identity(kind: str) -> Any:
         return global_id(kind, row.id)
 
     return derived(opaque, description="Opaque, unique in the whole graph; good for node(id).")
+
+
+def owner_id(*, description: str) -> Any:
+    """The id of the account whose the row is, by its `account_id`."""
+    return derived(lambda row, context: global_id("Account", row.account_id), description=description)
+
+
+def owner_external_id(*, description: str) -> Any:
+    """The platform's id of the account whose the row is; null where the platform has none."""
+    return edge(_external_ids, description=description)
+
+
+async def _external_ids(rows: list[Any], context: Context) -> list[Any]:
+    owners = await context.accounts([row.account_id for row in rows])
+    return [owners[row.account_id].external_id for row in rows]
 
 
 def stream(work: Callable[..., AsyncIterator[Any]], *, description: str, personal: bool = True) -> Any:

@@ -6,7 +6,7 @@ import strawberry
 
 from resolvers import email_changes
 from schema.context import NEW_TOKEN, Context
-from schema.edges import attribute, edge, mutation
+from schema.edges import attribute, edge, looked_up, mutation
 from schema.errors import (
     BadUserInput,
     CodeInvalid,
@@ -30,9 +30,7 @@ class PendingEmailChange:
     expires_at: Instant = attribute("Until when the link is good, exclusive.")
 
 
-async def _of_accounts(accounts: list[Any], context: Context) -> list[Any]:
-    found = await email_changes.by_accounts([account.id for account in accounts])
-    return [found.get(account.id) for account in accounts]
+_of_accounts = looked_up(email_changes.by_accounts)
 
 
 @strawberry.type

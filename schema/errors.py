@@ -1,6 +1,6 @@
 """Refusals as part of the contract: one type for each, all of them `Refusal`."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,43 +134,45 @@ def words_of(refusal: refusals.Refusal, language: str) -> dict[str, Any]:
     }
 
 
+def _nothing_more(refusal: refusals.Refusal) -> dict[str, Any]:
+    return {}
+
+
+def _second_factor(refusal: refusals.SecondFactorRequired) -> dict[str, Any]:
+    return {
+        "challenge_id": refusal.challenge,
+        "expires_at": Instant(refusal.expires_at),
+        "has_recovery_codes": refusal.recovery_codes_left > 0,
+    }
+
+
+def _availability(refusal: refusals.Unavailable) -> dict[str, Any]:
+    return {"available_from": _instant(refusal.available_from), "available_until": _instant(refusal.available_until)}
+
+
+SHOWN: dict[type[refusals.Refusal], tuple[type[Refusal], Callable[[Any], dict[str, Any]]]] = {
+    refusals.InvalidCredentials: (InvalidCredentials, _nothing_more),
+    refusals.CodeInvalid: (CodeInvalid, _nothing_more),
+    refusals.PasswordNeeded: (PasswordNeeded, _nothing_more),
+    refusals.CodeAttemptsExceeded: (CodeAttemptsExceeded, _nothing_more),
+    refusals.IdentityTaken: (IdentityTaken, _nothing_more),
+    refusals.ReauthRequired: (ReauthRequired, _nothing_more),
+    refusals.CaptchaFailed: (CaptchaFailed, _nothing_more),
+    refusals.NotFound: (NotFound, _nothing_more),
+    refusals.SecondFactorRequired: (SecondFactorRequired, _second_factor),
+    refusals.SignUpClosed: (SignUpClosed, lambda refusal: {"open_ways": [IdentityKind(kind) for kind in refusal.open_kinds]}),
+    refusals.PasswordTooWeak: (PasswordTooWeak, lambda refusal: {"reason": refusal.reason}),
+    refusals.RateLimited: (RateLimited, lambda refusal: {"retry_after_seconds": refusal.retry_after_seconds}),
+    refusals.Unavailable: (Unavailable, _availability),
+    refusals.Refusal: (BadUserInput, _nothing_more),
+}
+"""By which type each refusal is shown, and what it says besides; one that is not here is shown as what it derives from."""
+
+
 def shown(refusal: refusals.Refusal, language: str) -> Refusal:
     """The type that shows `refusal` to a client."""
-    said = words_of(refusal, language)
-    match refusal:
-        case refusals.InvalidCredentials():
-            return InvalidCredentials(**said)
-        case refusals.CodeInvalid():
-            return CodeInvalid(**said)
-        case refusals.PasswordNeeded():
-            return PasswordNeeded(**said)
-        case refusals.CodeAttemptsExceeded():
-            return CodeAttemptsExceeded(**said)
-        case refusals.IdentityTaken():
-            return IdentityTaken(**said)
-        case refusals.ReauthRequired():
-            return ReauthRequired(**said)
-        case refusals.SecondFactorRequired():
-            return SecondFactorRequired(
-                **said,
-                challenge_id=refusal.challenge,
-                expires_at=Instant(refusal.expires_at),
-                has_recovery_codes=refusal.recovery_codes_left > 0,
-            )
-        case refusals.SignUpClosed():
-            return SignUpClosed(**said, open_ways=[IdentityKind(kind) for kind in refusal.open_kinds])
-        case refusals.CaptchaFailed():
-            return CaptchaFailed(**said)
-        case refusals.PasswordTooWeak():
-            return PasswordTooWeak(**said, reason=refusal.reason)
-        case refusals.RateLimited():
-            return RateLimited(**said, retry_after_seconds=refusal.retry_after_seconds)
-        case refusals.NotFound():
-            return NotFound(**said)
-        case refusals.Unavailable():
-            return Unavailable(**said, available_from=_instant(refusal.available_from), available_until=_instant(refusal.available_until))
-        case _:
-            return BadUserInput(**said)
+    kind, more = next(SHOWN[cls] for cls in type(refusal).__mro__ if cls in SHOWN)
+    return kind(**words_of(refusal, language), **more(refusal))
 
 
 def _instant(at: datetime | None) -> Instant | None:

@@ -8,7 +8,7 @@ import strawberry
 from resolvers import coupons, home, orders
 from schema.catalog import Store
 from schema.context import Context
-from schema.edges import attribute, edge
+from schema.edges import attribute, edge, looked_up
 from schema.orders import OrderStatus
 
 
@@ -53,9 +53,7 @@ class Attention:
     coupons_ending: int = edge(_coupons_ending, description="Usable coupons that end within 72 hours.")
 
 
-async def _stores(found: list[Any], context: Context) -> list[Any]:
-    known = await home.favorite_stores([shown.account_id for shown in found])
-    return [known.get(shown.account_id, []) for shown in found]
+_stores = looked_up(home.favorite_stores, key="account_id", many=True)
 
 
 @strawberry.type(description="The numbers of the buyer's start page.")

@@ -7,7 +7,7 @@ import strawberry
 
 from resolvers import exports, leaving
 from schema.context import Context
-from schema.edges import attribute, derived, edge, mutation
+from schema.edges import attribute, derived, edge, looked_up, mutation
 from schema.errors import ReauthRequired, Unavailable, answered
 from schema.scalars import Instant
 
@@ -39,14 +39,8 @@ class AccountDeletion:
     erase_at: Instant = attribute("When it is erased, unless keepAccount comes before. Later than told at first where money or a dispute stood in the way.")
 
 
-async def _exports(accounts: list[Any], context: Context) -> list[Any]:
-    found = await exports.latest_of([account.id for account in accounts])
-    return [found.get(account.id) for account in accounts]
-
-
-async def _deletions(accounts: list[Any], context: Context) -> list[Any]:
-    found = await leaving.deletions_of([account.id for account in accounts])
-    return [found.get(account.id) for account in accounts]
+_exports = looked_up(exports.latest_of)
+_deletions = looked_up(leaving.deletions_of)
 
 
 @strawberry.type

@@ -16,7 +16,7 @@ from schema.bulk import BulkResult, bulk, given
 from schema.catalog import Product, Store
 from schema.context import Context
 from schema.coupons import Coupon
-from schema.edges import attribute, derived, edge, identity, mutation, root, to_one
+from schema.edges import attribute, derived, edge, identity, looked_up, mutation, root, to_one
 from schema.errors import ErrorCodeEnum, NotFound, Unavailable, answered
 from schema.money import Money
 from schema.node import Node, own_id, reads_rows_of
@@ -75,24 +75,10 @@ class ShownAction:
         self.available_from = refusal.available_from if refusal else None
 
 
-async def _items(found: list[Any], context: Context) -> list[Any]:
-    known = await orders.items_of([row.id for row in found])
-    return [known.get(row.id, []) for row in found]
-
-
-async def _shipments(found: list[Any], context: Context) -> list[Any]:
-    known = await shipments.shipments_of([row.id for row in found])
-    return [known.get(row.id, []) for row in found]
-
-
-async def _coupons(found: list[Any], context: Context) -> list[Any]:
-    known = await coupons.coupons_of_orders([row.id for row in found])
-    return [known.get(row.id, []) for row in found]
-
-
-async def _conversations(found: list[Any], context: Context) -> list[Any]:
-    known = await messages.by_orders([row.id for row in found])
-    return [known.get(row.id) for row in found]
+_items = looked_up(orders.items_of, many=True)
+_shipments = looked_up(shipments.shipments_of, many=True)
+_coupons = looked_up(coupons.coupons_of_orders, many=True)
+_conversations = looked_up(messages.by_orders)
 
 
 async def _actions(found: list[Any], context: Context) -> list[Any]:

@@ -8,7 +8,6 @@ from auth.policy import policy_of
 from models.sessions import Stay
 from resolvers import passkeys
 from resolvers.entry import Entry
-from schema.accounts import REMEMBER, SignedIn, SignedInApp, Transport, admitted
 from schema.context import Context
 from schema.edges import mutation
 from schema.errors import (
@@ -25,6 +24,7 @@ from schema.errors import (
 from schema.node import own_id
 from schema.scalars import Instant
 from schema.sessions import Reauthenticated
+from schema.sign_in import REMEMBER, SignedIn, SignedInApp, Transport, admitted
 from schema.sign_in_methods import MethodId, ShownMethod, SignInMethod
 
 CHALLENGE = "For the answer of the device, once. Told once."

@@ -9,7 +9,7 @@ from models import phone_codes as rows
 from models.sessions import Stay
 from resolvers import phone_codes
 from resolvers.entry import Entry, Linked
-from schema.accounts import REMEMBER, Account, SignedIn, SignedInApp, Transport, admitted
+from schema.accounts import Account
 from schema.bulk import given
 from schema.context import NEW_TOKEN, Context
 from schema.edges import mutation
@@ -26,6 +26,7 @@ from schema.errors import (
     Unavailable,
     answered,
 )
+from schema.sign_in import REMEMBER, SignedIn, SignedInApp, Transport, admitted
 
 CodePurpose = rows.CodePurpose
 strawberry.enum(

@@ -32,6 +32,7 @@ from schema.scalars import SCALARS, Instant, split_id
 from schema.second_factor import SecondFactorMutation
 from schema.sessions import SessionsMutation
 from schema.shipments import ShipmentsMutation
+from schema.sign_in import SignInMutation
 from schema.sign_in_methods import SignInMethodsMutation, SignInMethodsQuery
 from schema.sign_up import SignUpMutation, SignUpQuery
 from schema.standing import StandingMutation
@@ -64,7 +65,7 @@ class Query(AccountsQuery, AppealsQuery, CatalogQuery, OrdersQuery, SignInMethod
 
 @strawberry.type(description="What can be changed. A buyer's mutation answers its success or a Refusal, and a refusal has changed nothing.")
 class Mutation(
-    AccountsMutation, AppSessionsMutation, AppealsMutation, AuthenticatorMutation, CatalogMutation, CouponsMutation, EmailChangesMutation,
+    SignInMutation, AccountsMutation, AppSessionsMutation, AppealsMutation, AuthenticatorMutation, CatalogMutation, CouponsMutation, EmailChangesMutation,
     FavoritesMutation, FindAccountMutation, LeavingMutation, MessagesMutation, OrdersMutation, PasskeysMutation, PasswordsMutation,
     PhoneCodesMutation, ProtectionMutation, SecondFactorMutation, SessionsMutation, ShipmentsMutation, SignInMethodsMutation,
     SignUpMutation, StandingCasesMutation, StandingMutation,

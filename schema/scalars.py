@@ -101,3 +101,9 @@ def local_id(text: str, kind: str, field: str = "id") -> int:
     if found is None or found[0] != kind:
         raise NotFound(field=field)
     return found[1]
+
+
+def row_id(text: str, kind: str) -> int:
+    """The same for a row of a bulk call; 0, which nothing has, where it is none of this type: the row alone is refused."""
+    found = split_id(text)
+    return found[1] if found is not None and found[0] == kind else 0

@@ -6,10 +6,10 @@ import strawberry
 
 from models.sessions import Stay
 from resolvers import second_factor
-from schema.accounts import REMEMBER, SignedIn, SignedInApp, Transport, admitted
 from schema.context import Context
 from schema.edges import mutation
 from schema.errors import CodeAttemptsExceeded, CodeInvalid, RateLimited, answered
+from schema.sign_in import REMEMBER, SignedIn, SignedInApp, Transport, admitted
 
 AnswerSecondFactorResult = Annotated[
     SignedIn | SignedInApp | CodeInvalid | CodeAttemptsExceeded | RateLimited,

@@ -1,13 +1,12 @@
 """Parcels and their tracking in the graph."""
 
-from typing import Any
 
 import strawberry
 
 from resolvers import shipments, tracking
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, edge, mutation
+from schema.edges import attribute, edge, looked_up, mutation
 from schema.scalars import Instant
 
 
@@ -18,9 +17,7 @@ class TrackingEvent:
     place: str | None = attribute("Where the parcel was; null where nobody said.")
 
 
-async def _events(found: list[Any], context: Context) -> list[Any]:
-    known = await tracking.tracking_of([row.id for row in found])
-    return [known.get(row.id, []) for row in found]
+_events = looked_up(tracking.tracking_of, many=True)
 
 
 @strawberry.type(description="One parcel of an order.")

@@ -8,17 +8,14 @@ from models.appeals import require_answerable, require_appealable
 from models.order_actions import action
 from models.standing import standing_of
 from resolvers import appeals, standing
-from schema.appeals import Appeal, StandingLevel, StandingReason, numbered
+from schema.appeals import Appeal, StandingLevel, StandingReason
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, derived, edge, mutation
+from schema.edges import attribute, derived, edge, looked_up, mutation
 from schema.orders import Action, ShownAction
-from schema.scalars import Instant
+from schema.scalars import Instant, row_id
 
-
-async def _appeals(found: list[Any], context: Context) -> list[Any]:
-    known = await appeals.by_accounts([one.account_id for one in found])
-    return [known.get(one.account_id) for one in found]
+_appeals = looked_up(appeals.by_accounts, key="account_id")
 
 
 async def _actions(found: list[Any], context: Context) -> list[Any]:
@@ -73,7 +70,7 @@ def _given(row: StandingRow) -> standing.GivenStanding:
     return standing.GivenStanding(
         row.external_id,
         given(row.account_external_id),
-        None if account_id is None else numbered(account_id, "Account"),
+        None if account_id is None else row_id(account_id, "Account"),
         standing.Decision(row.level, given(row.reason), given(row.text), given(row.until)),
     )
 

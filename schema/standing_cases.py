@@ -7,12 +7,12 @@ import strawberry
 from models import standing_cases as rows
 from resolvers import standing_cases
 from resolvers.standing import Decision
-from schema.appeals import StandingLevel, StandingReason, numbered
+from schema.appeals import StandingLevel, StandingReason
 from schema.bulk import BulkResult, bulk, given
 from schema.context import Context
-from schema.edges import attribute, derived, edge, mutation, root
+from schema.edges import attribute, derived, mutation, owner_external_id, owner_id, root
 from schema.paging import After, Before, Connection, First, Last, window
-from schema.scalars import Instant, global_id
+from schema.scalars import Instant, global_id, row_id
 
 CaseSignal = rows.Signal
 strawberry.enum(
@@ -55,11 +55,6 @@ def _evidence(row: Any, context: Context) -> list[str]:
     return [global_id(FACTS[row.signal][1], number) for number in row.facts["evidence"]]
 
 
-async def _external_ids(found: list[Any], context: Context) -> list[Any]:
-    owners = await context.accounts([row.account_id for row in found])
-    return [owners[row.account_id].external_id for row in found]
-
-
 @strawberry.type(description="A proposal to look at an account. Nothing happens to it by itself.")
 class StandingCase:
     id: strawberry.ID = derived(lambda row, context: global_id("StandingCase", row.id), description="Opaque; good for decideCases.")
@@ -69,8 +64,8 @@ class StandingCase:
     closed_at: Instant | None = attribute("When it was decided or dismissed; null until then.")
     facts: list[CaseFact] = derived(_facts, description="DISPUTES: orders, disputed; SHARED_PHONE: accounts, the others.", size=2)
     evidence: list[strawberry.ID] = derived(_evidence, description="DISPUTES: the orders that were disputed; SHARED_PHONE: the other accounts.", size=5)
-    account_id: strawberry.ID = derived(lambda row, context: global_id("Account", row.account_id), description="Whom it is about.")
-    account_external_id: str | None = edge(_external_ids, description="The platform's id of whom it is about; null where the platform has none.")
+    account_id: strawberry.ID = owner_id(description="Whom it is about.")
+    account_external_id: str | None = owner_external_id(description="The platform's id of whom it is about; null where the platform has none.")
 
 
 States = Annotated[
@@ -111,6 +106,6 @@ class StandingCasesMutation:
     @mutation(description="Dismiss cases, or set the standing of their accounts. Scope standing.")
     async def decide_cases(context: Context, input: DecideCasesInput) -> BulkResult:
         outcomes = [
-            standing_cases.GivenOutcome(str(row.case_id), numbered(row.case_id, "StandingCase"), _decision(row)) for row in input.rows
+            standing_cases.GivenOutcome(str(row.case_id), row_id(row.case_id, "StandingCase"), _decision(row)) for row in input.rows
         ]
         return await bulk(context, standing_cases.decide_cases(context.viewer, outcomes))

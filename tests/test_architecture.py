@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "wire": {"wire", "schema", "resolvers", "auth", "delivery", "models", "settings"},
     "settings.py": set(),
 }
-OURS = {"auth", "bench", "delivery", "demo", "models", "resolvers", "schema", "server", "settings", "tests", "wire"}
+OURS = {"auth", "bench", "delivery", "demo", "models", "operators", "resolvers", "schema", "server", "settings", "tests", "wire"}
 ONLY_IN = {
     "strawberry": ("schema/", "wire/"),
     "graphql": ("schema/", "wire/"),

@@ -1,11 +1,31 @@
-"""The session cookie as it is set and taken away."""
+"""Cookies: what they are called, and how they are set and taken away."""
 
 from models.provider_sign_in import LASTS
 from models.sign_up import ACTIVATION_LASTS
-from settings import Settings
-from wire.handshake import browser_cookie_name, cookie_name, device_cookie_name, oauth_cookie_name
+from settings import Mode, Settings
 
 _DAY = 24 * 60 * 60
+
+
+def cookie_name(settings: Settings) -> str:
+    """The session cookie's name. The plain one is for pages over HTTP, which a `__Host-` cookie does not reach."""
+    plain = settings.is_demo or (settings.mode is Mode.DEVELOPMENT and settings.base_url.startswith("http:"))
+    return "sid" if plain else "__Host-sid"
+
+
+def device_cookie_name(settings: Settings) -> str:
+    """The name of the cookie by which a browser is known that has signed in before."""
+    return cookie_name(settings).replace("sid", "did")
+
+
+def browser_cookie_name(settings: Settings) -> str:
+    """The name of the cookie by which the browser is known that asked for what a mail's link finishes."""
+    return cookie_name(settings).replace("sid", "bid")
+
+
+def oauth_cookie_name(settings: Settings) -> str:
+    """The name of the cookie that binds sign-ins at providers to the browser that began them."""
+    return cookie_name(settings).replace("sid", "oauth")
 
 
 def session_cookie(token: str, settings: Settings, remember: bool = True) -> bytes:

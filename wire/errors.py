@@ -27,7 +27,7 @@ TRY_AGAIN = frozenset(
     {ErrorCode.TIMEOUT, ErrorCode.OVERLOADED, ErrorCode.STORAGE_UNAVAILABLE, ErrorCode.UPSTREAM_UNAVAILABLE}
 )
 
-_log = logging.getLogger("kabinet.wire")
+log = logging.getLogger("kabinet.wire")
 
 
 class Detail(NamedTuple):
@@ -105,4 +105,4 @@ def request_errors(problem: RequestError | Failure, request_id: str, language: s
 
 def logged(problem: BaseException, request_id: str) -> None:
     """Leave a bug in the log, under the id that its victim was given."""
-    _log.error("Internal error in request %s", request_id, exc_info=problem, extra={"request_id": request_id})
+    log.error("Internal error in request %s", request_id, exc_info=problem, extra={"request_id": request_id})

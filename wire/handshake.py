@@ -2,37 +2,18 @@
 
 from starlette.types import Scope
 
-from auth.credentials import Credentials
+from auth.credentials import LONGEST_AGENT, Credentials
 from auth.origins import origin_allowed
 from delivery.texts import spoken
-from settings import Mode, Settings
+from settings import Settings
+from wire.cookies import cookie_name
+from wire.hosts import Proxies
 
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The header `name` (lower case); several are joined as HTTP has it; None where there is none."""
     values = [value.decode("latin-1") for given, value in scope["headers"] if given == name]
     return ", ".join(values) if values else None
-
-
-def cookie_name(settings: Settings) -> str:
-    """The session cookie's name. The plain one is for pages over HTTP, which a `__Host-` cookie does not reach."""
-    plain = settings.is_demo or (settings.mode is Mode.DEVELOPMENT and settings.base_url.startswith("http:"))
-    return "sid" if plain else "__Host-sid"
-
-
-def device_cookie_name(settings: Settings) -> str:
-    """The name of the cookie by which a browser is known that has signed in before."""
-    return cookie_name(settings).replace("sid", "did")
-
-
-def browser_cookie_name(settings: Settings) -> str:
-    """The name of the cookie by which the browser is known that asked for what a mail's link finishes."""
-    return cookie_name(settings).replace("sid", "bid")
-
-
-def oauth_cookie_name(settings: Settings) -> str:
-    """The name of the cookie that binds sign-ins at providers to the browser that began them."""
-    return cookie_name(settings).replace("sid", "oauth")
 
 
 def cookie_of(scope: Scope, settings: Settings) -> str | None:
@@ -55,15 +36,15 @@ def cookie_value(scope: Scope, wanted: str) -> str | None:
     return None
 
 
-def credentials_of(scope: Scope, settings: Settings) -> Credentials:
-    """The credentials that come with the request's head: the cookie, and a bearer of the Authorization header."""
+def credentials_of(scope: Scope, settings: Settings, proxies: Proxies) -> Credentials:
+    """The credentials that come with the request's head: the cookie, a bearer of the Authorization header, and whence it comes, by `proxies`."""
     scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
-    client = scope.get("client")
+    forwarded = header(scope, b"x-forwarded-for")
     return Credentials(
         cookie=cookie_of(scope, settings),
         bearer=token.strip() or None if scheme.lower() == "bearer" else None,
-        address=client[0] if client else "",
-        agent=(header(scope, b"user-agent") or "")[:200],
+        address=proxies.address(scope, None if forwarded is None else forwarded.encode("latin-1")),
+        agent=(header(scope, b"user-agent") or "")[:LONGEST_AGENT],
         language=spoken(header(scope, b"accept-language")),
     )
 

@@ -6,50 +6,43 @@ response objects, the head read in one loop, what does not change between answer
 """
 
 import asyncio
-import functools
-import secrets
 from typing import Any
 
 import orjson
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from auth.credentials import Credentials
+from auth.credentials import LONGEST_AGENT, Credentials
 from auth.origins import origin_allowed
-from delivery.texts import FALLBACK, spoken
 from models.refusals import ErrorCode, Failure
+from models.sessions import STAFF_PREFIX
 from schema.context import Context
 from settings import Mode
 from wire import graphiql, sse
 from wire.body import GraphQLRequest, asked, posted
-from wire.cookies import browser_cookie, device_cookie, no_cookie, session_cookie
+from wire.cookies import (
+    browser_cookie,
+    browser_cookie_name,
+    cookie_name,
+    device_cookie,
+    device_cookie_name,
+    no_cookie,
+    session_cookie,
+)
 from wire.documents import Prepared
-from wire.errors import IN_GRAPHQL, TRY_AGAIN, RequestError, logged, request_errors
-from wire.handshake import browser_cookie_name, cookie_name, device_cookie_name
+from wire.errors import RequestError
+from wire.exchange import ALWAYS, RETRY_SECONDS, Exchange, Headers, internal, refuse, status_of
+from wire.head import Head, bearer_of, cookie_in, language_of, may_bring_cookies, read_head, require_origin
 from wire.hosts import Hosts, Proxies
-from wire.negotiation import JSON, Accepted, accepted, is_json
+from wire.negotiation import Accepted, accepted, is_json
 from wire.process import Service
 
-Headers = list[tuple[bytes, bytes]]
-
-STAFF_PREFIX = "kst_"
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_QUERY_STRING = 16 * 1024
-LONGEST_AGENT = 200
 ALLOWED = "GET, POST"
-RETRY_SECONDS = 1
 ORIGINS_KEPT = 1024
 
-ALWAYS: Headers = [
-    (b"cache-control", b"no-store"),
-    (b"vary", b"Origin, Accept"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
-]
 PREFLIGHT: Headers = [
     (b"access-control-allow-methods", b"GET, POST"),
     (
@@ -58,57 +51,10 @@ PREFLIGHT: Headers = [
     ),
     (b"access-control-max-age", b"600"),
 ]
-_READ = frozenset(
-    {
-        b"accept",
-        b"accept-language",
-        b"authorization",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"cookie",
-        b"graphql-require-preflight",
-        b"host",
-        b"last-event-id",
-        b"origin",
-        b"sec-fetch-site",
-        b"user-agent",
-        b"x-forwarded-for",
-        b"x-requested-with",
-    }
-)
 
 
 class Gone(Exception):
     """The client left while it was sending."""
-
-
-class Exchange:
-    """One request and what its answer needs whatever becomes of it."""
-
-    __slots__ = ("accepted", "context", "head", "headers", "receive", "scope", "send")
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, head: dict[bytes, bytes]):
-        self.scope = scope
-        self.receive = receive
-        self.send = send
-        self.head = head
-        self.headers: Headers = []  # besides those of every answer
-        self.accepted: Accepted | None = None
-        self.context: Context | None = None
-
-    @property
-    def language(self) -> str:
-        if self.context is not None:
-            return self.context.language
-        return _spoken(self.head.get(b"accept-language")) or FALLBACK
-
-    async def answer(self, status: int, content_type: bytes | None, body: bytes) -> None:
-        """Send the whole answer; a content type of None stands for one without a body."""
-        length = (b"content-length", b"%d" % len(body))
-        own = [length] if content_type is None else [(b"content-type", content_type), length]
-        await self.send({"type": "http.response.start", "status": status, "headers": [*own, *ALWAYS, *self.headers]})
-        await self.send({"type": "http.response.body", "body": body})
 
 
 class Front:
@@ -127,7 +73,7 @@ class Front:
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head, size = _head(scope["headers"])
+        head, size = read_head(scope["headers"])
         exchange = Exchange(scope, receive, send, head)
         origin = head.get(b"origin")
         allowed = origin is not None and self._is_allowed(origin, head.get(b"host", b""))
@@ -154,11 +100,9 @@ class Front:
             else:
                 raise RequestError(405, ErrorCode.METHOD_NOT_ALLOWED, headers={"Allow": ALLOWED})
         except (RequestError, Failure) as refused:
-            await _refuse(exchange, refused)
+            await refuse(exchange, refused)
         except Gone:
             pass
-
-    # ------------------------------------------------------------ requests
 
     async def _post(self, exchange: Exchange, origin_is_allowed: bool) -> None:
         head = exchange.head
@@ -168,8 +112,8 @@ class Front:
         takes = exchange.accepted = accepted(head.get(b"accept"))
         if takes.json is None and not takes.stream:
             raise RequestError(406, ErrorCode.NOT_ACCEPTABLE)
-        _check_origin(head, origin_is_allowed)
-        if b"cookie" in head and not _may_bring_cookies(head):
+        require_origin(head, origin_is_allowed)
+        if b"cookie" in head and not may_bring_cookies(head):
             raise RequestError(403, ErrorCode.CSRF_REJECTED)
         await self._run(exchange, takes, posted(body), is_get=False)
 
@@ -184,7 +128,7 @@ class Front:
             return
         if takes.json is None and not takes.stream:
             raise RequestError(406, ErrorCode.NOT_ACCEPTABLE)
-        _check_origin(exchange.head, origin_is_allowed)
+        require_origin(exchange.head, origin_is_allowed)
         request = asked(query_string)
         if request is None:
             raise RequestError(400, ErrorCode.BAD_REQUEST)
@@ -219,13 +163,13 @@ class Front:
             raise RequestError(408, ErrorCode.REQUEST_TIMEOUT, headers={"Connection": "close"}) from None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _larger_limit(self, head: dict[bytes, bytes], size: int) -> int:
+    async def _larger_limit(self, head: Head, size: int) -> int:
         """How large a body may be that is larger than a buyer's.
 
         Raises:
             RequestError: PAYLOAD_TOO_LARGE.
         """
-        limit, token = self.settings.max_staff_body_bytes, _bearer(head)
+        limit, token = self.settings.max_staff_body_bytes, bearer_of(head)
         if size > limit or token is None or not token.startswith(STAFF_PREFIX) or not await self.service.is_staff_token(token):
             raise RequestError(413, ErrorCode.PAYLOAD_TOO_LARGE)
         return limit
@@ -238,8 +182,6 @@ class Front:
             allowed = origin_allowed(origin.decode("latin-1"), host.decode("latin-1").lower(), self.settings)
             self.origins[origin, host] = allowed
         return allowed
-
-    # ------------------------------------------------------------ operations
 
     async def _run(self, exchange: Exchange, takes: Accepted, request: GraphQLRequest, is_get: bool) -> None:
         prepared = self.service.documents.prepare(request.query, request.operation_name, request.variables)
@@ -255,7 +197,7 @@ class Front:
             result, body = await self._result(exchange, prepared, request.variables)
         finally:
             self.running -= 1
-        status = _status(result, exchange.headers) if "errors" in result else 200
+        status = status_of(result, exchange.headers) if "errors" in result else 200
         await exchange.answer(status, takes.json, body)
 
     async def _result(
@@ -269,7 +211,7 @@ class Front:
         except (RequestError, Failure):
             raise
         except Exception as bug:
-            result = {"data": None, "errors": _internal(bug, exchange)}
+            result = {"data": None, "errors": internal(bug, exchange)}
             return result, orjson.dumps(result)
         if context.new_session_token is not None:
             exchange.headers = [h for h in exchange.headers if h[0] != b"set-cookie"]
@@ -279,7 +221,7 @@ class Front:
         elif context.session_ended:
             exchange.headers.append((b"set-cookie", no_cookie(self.settings)))
             exchange.headers.append((b"clear-site-data", b'"cookies", "storage"'))
-        if context.new_browser_token is not None and _may_bring_cookies(exchange.head):
+        if context.new_browser_token is not None and may_bring_cookies(exchange.head):
             exchange.headers.append((b"set-cookie", browser_cookie(context.new_browser_token, self.settings)))
         return result, body
 
@@ -292,16 +234,16 @@ class Front:
 
     async def _context(self, exchange: Exchange) -> Context:
         head = exchange.head
-        cookie = _cookie(head.get(b"cookie"), self.cookie)
+        cookie = cookie_in(head.get(b"cookie"), self.cookie)
         viewer = await self.service.viewer(
             Credentials(
                 cookie=cookie,
-                bearer=_bearer(head),
+                bearer=bearer_of(head),
                 address=self.proxies.address(exchange.scope, head.get(b"x-forwarded-for")),
                 agent=head.get(b"user-agent", b"")[:LONGEST_AGENT].decode("latin-1"),
-                language=_spoken(head.get(b"accept-language")),
-                device=_cookie(head.get(b"cookie"), self.device_cookie),
-                browser=_cookie(head.get(b"cookie"), self.browser_cookie),
+                language=language_of(head.get(b"accept-language")),
+                device=cookie_in(head.get(b"cookie"), self.device_cookie),
+                browser=cookie_in(head.get(b"cookie"), self.browser_cookie),
             )
         )
         if viewer.refused and cookie is not None:
@@ -317,33 +259,6 @@ def routes(service: Service) -> list[Route]:
     return [Route("/graphql", Front(service))]
 
 
-def _head(headers: Headers) -> tuple[dict[bytes, bytes], int]:
-    """The headers that are read, several of a name joined as HTTP has it, and the size of all."""
-    found: dict[bytes, bytes] = {}
-    size = 0
-    for name, value in headers:
-        size += len(name) + len(value)
-        if name in _READ:
-            if name in found:
-                value = found[name] + (b"; " if name == b"cookie" else b", ") + value
-            found[name] = value
-    return found, size
-
-
-@functools.lru_cache(512)
-def _spoken(accept_language: bytes | None) -> str | None:
-    return spoken(accept_language.decode("latin-1")) if accept_language else None
-
-
-def _check_origin(head: dict[bytes, bytes], is_allowed: bool) -> None:
-    """Refuse a page that is not among those that may call; without an Origin the browser's own word counts."""
-    if b"origin" in head:
-        if not is_allowed:
-            raise RequestError(403, ErrorCode.CSRF_REJECTED)
-    elif head.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
-        raise RequestError(403, ErrorCode.CSRF_REJECTED)
-
-
 async def _options(exchange: Exchange, origin_is_allowed: bool) -> None:
     if b"origin" in exchange.head and not origin_is_allowed:
         raise RequestError(403, ErrorCode.CSRF_REJECTED)
@@ -353,77 +268,3 @@ async def _options(exchange: Exchange, origin_is_allowed: bool) -> None:
     await exchange.answer(204, None, b"")
 
 
-async def _refuse(exchange: Exchange, refused: RequestError | Failure) -> None:
-    context = exchange.context
-    request_id = context.request_id if context is not None else secrets.token_hex(8)
-    status, content_type = _status_of({refused.code.value}), JSON
-    if isinstance(refused, RequestError):
-        status = refused.status
-        exchange.headers.extend((name.lower().encode(), value.encode()) for name, value in refused.headers.items())
-        if refused.code in IN_GRAPHQL and exchange.accepted is not None and exchange.accepted.json is not None:
-            content_type = exchange.accepted.json
-            status = 200 if content_type is JSON else status
-    if status in (429, 503):
-        exchange.headers.append((b"retry-after", b"%d" % (refused.retry_after_seconds or RETRY_SECONDS)))
-    body = orjson.dumps({"errors": request_errors(refused, request_id, exchange.language)})
-    await exchange.answer(status, content_type, body)
-
-
-def _internal(bug: Exception, exchange: Exchange) -> list[dict[str, Any]]:
-    request_id = exchange.context.request_id if exchange.context is not None else secrets.token_hex(8)
-    logged(bug, request_id)
-    return request_errors(Failure(ErrorCode.INTERNAL_SERVER_ERROR), request_id, exchange.language)
-
-
-def _status(result: dict[str, Any], headers: Headers) -> int:
-    """503 or 429 where nothing came of the operation but the advice to try again later; else 200."""
-    data = result.get("data")
-    if data is not None and any(value is not None for value in data.values()):
-        return 200
-    extensions = [error["extensions"] for error in result["errors"]]
-    status = _status_of({extension["code"] for extension in extensions})
-    if status != 200:
-        seconds = max((extension.get("retryAfterSeconds", 0) for extension in extensions), default=0)
-        headers.append((b"retry-after", b"%d" % (seconds or RETRY_SECONDS)))
-    return status
-
-
-_TRY_AGAIN = frozenset(code.value for code in TRY_AGAIN)
-
-
-def _status_of(codes: set[str]) -> int:
-    if codes & _TRY_AGAIN:
-        return 503
-    return 429 if ErrorCode.RATE_LIMITED.value in codes else 200
-
-
-def _bearer(head: dict[bytes, bytes]) -> str | None:
-    """The token of the Authorization header; one that cannot be a token is kept, so that it is refused."""
-    given = head.get(b"authorization")
-    if not given:
-        return None
-    scheme, _, token = given.decode("latin-1").partition(" ")
-    return (token.strip() or None) if scheme.lower() == "bearer" else None
-
-
-def _may_bring_cookies(head: dict[bytes, bytes]) -> bool:
-    """Whether a POST with this head may come with a cookie.
-
-    A browser too old for Sec-Fetch-Site sends a form's cookie along; a header of one's own it does not send.
-    """
-    return (
-        b"origin" in head
-        or b"sec-fetch-site" in head
-        or bool(head.get(b"x-requested-with") or head.get(b"graphql-require-preflight"))
-    )
-
-
-def _cookie(header: bytes | None, start: bytes) -> str | None:
-    """The first cookie whose name and equals sign are `start`; None where there is none or it is empty."""
-    if header is None or start not in header:
-        return None
-    for pair in header.split(b";"):
-        pair = pair.strip(b" \t")
-        if pair.startswith(start):
-            return pair[len(start) :].decode("latin-1") or None
-    return None

@@ -16,7 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from delivery.texts import FALLBACK
 from models.refusals import ErrorCode
 from wire.errors import RequestError, request_errors
-from wire.http import ALWAYS, MAX_HEADER_BYTES, MAX_QUERY_STRING
+from wire.exchange import ALWAYS
+from wire.http import MAX_HEADER_BYTES, MAX_QUERY_STRING
 from wire.negotiation import JSON
 
 try:

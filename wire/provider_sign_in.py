@@ -27,11 +27,12 @@ from delivery.texts import FALLBACK, spoken, text
 from models.refusals import ErrorCode, Failure, Refusal, SecondFactorRequired
 from resolvers import provider_sign_in
 from wire.account_pages import SECOND_FACTOR_PAGE
-from wire.cookies import device_cookie, oauth_cookie, session_cookie
+from wire.cookies import device_cookie, device_cookie_name, oauth_cookie, oauth_cookie_name, session_cookie
 from wire.errors import TRY_AGAIN, RequestError, logged, request_errors
-from wire.handshake import cookie_value, credentials_of, device_cookie_name, header, oauth_cookie_name
+from wire.exchange import ALWAYS
+from wire.handshake import cookie_value, credentials_of, header
 from wire.hosts import Hosts, Proxies
-from wire.http import ALWAYS, MAX_QUERY_STRING
+from wire.http import MAX_QUERY_STRING
 from wire.process import Service
 
 RETURN_TO = re.compile(r"/[^/\\\x00-\x20\x7f][^\x00-\x20\x7f]*")
@@ -186,11 +187,9 @@ class Ways:
     async def _viewer(self, request: Request) -> Viewer:
         """Who asks, by the cookie alone."""
         scope = request.scope
-        forwarded = header(scope, b"x-forwarded-for")
         credentials = dataclasses.replace(
-            credentials_of(scope, self.settings),
+            credentials_of(scope, self.settings, self.proxies),
             bearer=None,
-            address=self.proxies.address(scope, forwarded.encode("latin-1") if forwarded else None),
             device=cookie_value(scope, device_cookie_name(self.settings)),
         )
         return await self.service.viewer(credentials)

@@ -1,12 +1,10 @@
 """Sockets: who may open one. What is said over it is in `wire/conversation.py`."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from auth.credentials import Credentials
 from wire.conversation import PROTOCOL, Conversation
 from wire.handshake import credentials_of, header, origin_fits
 from wire.hosts import Hosts, Proxies
@@ -31,7 +29,7 @@ class SocketFront:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        credentials = self._credentials(scope)
+        credentials = credentials_of(scope, self.service.settings, self._proxies)
         host = (header(scope, b"host") or "").encode("latin-1")
         if not self._hosts.is_known(host) or not origin_fits(scope, credentials, self.service.settings):
             await send({"type": "websocket.close"})
@@ -47,8 +45,3 @@ class SocketFront:
             await send({"type": "websocket.close", "code": 4429, "reason": "Too many sockets from this address"})
             return
         await Conversation(self.service, credentials, scope, receive, send).live()
-
-    def _credentials(self, scope: Scope) -> Credentials:
-        forwarded = header(scope, b"x-forwarded-for")
-        address = self._proxies.address(scope, None if forwarded is None else forwarded.encode("latin-1"))
-        return replace(credentials_of(scope, self.service.settings), address=address)

@@ -22,7 +22,7 @@ MOST_AT_ONCE = 50
 RETRY_SECONDS = 30.0
 OUR_FAULT = {"invalid_client", "unauthorized_client", "server_error", "temporarily_unavailable"}
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("kabinet.providers")
 
 
 class Rejected(Exception):

@@ -78,18 +78,17 @@ class Provider:
         if answer.get("iss", self.issuer) != self.issuer:
             raise Rejected
 
-    # ------------------------------------------------------------ what each does its own way
-
     async def _authorization_endpoint(self, client: AsyncOAuth2Client) -> str:
+        """Where this provider asks the buyer."""
         raise NotImplementedError
 
     async def _profile(self, client: AsyncOAuth2Client, flow: Flow, answer: Mapping[str, str]) -> Profile:
+        """How this provider tells whose sign-in it was."""
         raise NotImplementedError
 
     def _authorization_url(self, client: AsyncOAuth2Client, endpoint: str, flow: Flow) -> str:
+        """That of OAuth 2; some providers want more in it."""
         return client.create_authorization_url(endpoint, state=flow.state, code_verifier=flow.verifier)[0]
-
-    # ------------------------------------------------------------ what all do alike
 
     def _client(self, flow: Flow, exchange: Exchange) -> AsyncOAuth2Client:
         return AsyncOAuth2Client(
@@ -151,6 +150,7 @@ def required(answer: Mapping[str, Any], name: str, most: int = 254) -> str:
 
 
 def said_email(answer: Mapping[str, Any]) -> str | None:
+    """The e-mail address, where there is one that is written as one."""
     email = said(answer, "email")
     return email if email and _EMAIL.fullmatch(email) else None
 

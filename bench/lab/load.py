@@ -57,9 +57,6 @@ class Source:
         return self.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-# ---------------------------------------------------------------- what becomes of each table
-
-
 def accounts(lab: Source) -> Rows:
     for id, email, name, phone, created_at in lab.rows("users", "id, email, display_name, phone, created_at"):
         yield id, f"u{id}", name, email, phone, "en", "US", CURRENCY, created_at
@@ -249,9 +246,6 @@ TABLES: tuple[tuple[str, str, str, Callable[[Source], Rows]], ...] = (
     ("message", "id, external_id, account_id, conversation_id, author, text, sent_at, read_at",
      "bigint text bigint bigint text text timestamptz timestamptz", messages),
 )  # fmt: skip
-
-
-# ---------------------------------------------------------------- loading
 
 
 @unit_of_work(seconds=600)

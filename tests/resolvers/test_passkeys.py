@@ -14,7 +14,7 @@ from models.activity import Activity
 from models.instants import utc_now
 from models.passkeys import MOST_PASSKEYS, Passkey, PasskeyChallenge, PasskeyHolder
 from models.sessions import Session
-from resolvers.passkeys import MINUTES, OF_NETWORK
+from resolvers.passkeys import OF_NETWORK, WINDOW
 from tests.passkey_device import BACKED_UP, CAN_BE_BACKED_UP, OWNERS_HAND, PRESENT, VERIFIED, Authenticator
 from tests.rows import account_of, change, letters
 from tests.shop import Buyer, Shop
@@ -485,13 +485,13 @@ async def test_a_passkey_that_is_removed_while_it_signs_in_leaves_no_other_state
 async def test_a_network_begins_and_answers_a_hundred_in_five_minutes(shop: Shop, device: Authenticator) -> None:
     buyer = await shop.buyer()
     asked = await ask(shop)
-    await fill(Bound("passkey", OF_NETWORK, MINUTES), "127.0.0.1")
+    await fill(Bound("passkey", OF_NETWORK, WINDOW), "127.0.0.1")
     before = await PasskeyChallenge.all().count()
     assert await shop.nobody.codes(ASK) == await buyer.codes(BEGIN) == ["RATE_LIMITED"]
     assert await PasskeyChallenge.all().count() == before
     given = {"challengeId": asked["challengeId"], "credential": "{}"}
     assert await sign_in(shop, **{"challenge": "x", "credential": "{}"}) == REFUSED
-    await fill(Bound("passkey-answer", OF_NETWORK, MINUTES), "127.0.0.1")
+    await fill(Bound("passkey-answer", OF_NETWORK, WINDOW), "127.0.0.1")
     assert await shop.nobody.codes(SIGN_IN, input=given) == ["RATE_LIMITED"]
     assert await buyer.codes(PROVE, input=given) == await buyer.codes(ADD, input=given | {"name": "Phone"}) == ["RATE_LIMITED"]
     assert await PasskeyChallenge.all().count() == before  # it is not used up either

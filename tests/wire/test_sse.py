@@ -10,6 +10,7 @@ import pytest
 from tests.wire.small_service import served, small_service
 from wire import sockets, sse
 from wire.handshake import credentials_of
+from wire.hosts import Proxies
 
 
 def app_of(service):
@@ -17,7 +18,7 @@ def app_of(service):
 
     async def app(scope, receive, send):
         query, _, cursor = bytes(scope["query_string"]).decode().partition("&after=")
-        context = service.context(await service.viewer(credentials_of(scope, service.settings)))
+        context = service.context(await service.viewer(credentials_of(scope, service.settings, Proxies(service.settings))))
         context.resume_after = cursor or None
         prepared = service.documents.prepare(unquote(query), None, {})
         await sse.respond(service, prepared, {}, context, scope, receive, send, [(b"cache-control", b"no-store"), (b"content-type", b"x/y")])
