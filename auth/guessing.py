@@ -26,13 +26,22 @@ OF_NETWORK, OF_PAIR = Bound("sign-in", 30, WINDOW), Bound("sign-in-pair", 10, WI
 
 def network_of(address: str) -> str:
     """What counts as one address: an IPv4 address, the /64 of an IPv6 one."""
+    return _network(address, 32, 64).removesuffix("/32")
+
+
+def wide_network_of(address: str) -> str:
+    """What one customer of a provider may have all to themselves: the /24 of an IPv4 address, the /48 of an IPv6 one."""
+    return _network(address, 24, 48)
+
+
+def _network(address: str, bits_of_4: int, bits_of_6: int) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return "unknown"
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:  # as a proxy that listens for both may write it
+        parsed = parsed.ipv4_mapped
+    return str(ipaddress.ip_network((parsed, bits_of_4 if parsed.version == 4 else bits_of_6), strict=False))
 
 
 def subject_of(address: str) -> str:
