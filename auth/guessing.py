@@ -21,6 +21,7 @@ FREE_FAILURES = 5
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (30, 60, 120, 240, 480, 900))
 FORGET_AFTER = timedelta(hours=12)
 WINDOW = timedelta(minutes=5)
+DAY, MAILS_OF_MAILBOX = timedelta(days=1), 100
 OF_NETWORK, OF_PAIR = Bound("sign-in", 30, WINDOW), Bound("sign-in-pair", 10, WINDOW)
 
 
@@ -47,6 +48,20 @@ def _network(address: str, bits_of_4: int, bits_of_6: int) -> str:
 def subject_of(address: str) -> str:
     """What stands for an e-mail address or a number in counters, which do not tell it."""
     return hashlib.sha256(fold_email(address).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def mailbox_of(address: str) -> str:
+    """The one spelling of the many that providers commonly put into one mailbox: without a tag behind a +, at Gmail without dots."""
+    name, _, domain = fold_email(address).rpartition("@")
+    name = name.partition("+")[0]
+    if domain in ("gmail.com", "googlemail.com"):
+        name, domain = name.replace(".", ""), "gmail.com"
+    return f"{name}@{domain}"
+
+
+async def count_mail(address: str) -> int:
+    """Count one mail that anybody can have sent there; the seconds to wait where the mailbox, by all its spellings, has had enough, else 0."""
+    return await count_request(f"mailbox:{subject_of(mailbox_of(address))}", MAILS_OF_MAILBOX, DAY)
 
 
 @unit_of_work
