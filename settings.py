@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     sign_in_policy: str = Field("RU", description="Which ways of signing in are open where: OPEN, RU, or the path of a file such as auth/policies/RU.toml")
     foreign_sign_in: Literal["allow", "deny"] = Field("allow", description="deny closes the providers that the policy calls foreign, for everybody there")
     sms_countries: Names = Field((), description="Countries (ISO 3166) whose numbers codes are sent to; comma separated; empty: all")
-    sms_a_day: int = Field(10_000, ge=0, description="Text messages in 24 hours, whatever they say, by all processes together")
+    sms_a_day: int = Field(10_000, ge=0, description="Text messages in 24 hours, whatever they say, by all processes together; the last tenth is kept for buyers who are known")
+    captcha_after_sms: int | None = Field(None, ge=0, description="Text messages in 24 hours from which on requestPhoneCode asks everybody for a captcha; default: half of sms_a_day; 0: always")
     passkey_rp_id: str = Field("", description="Domain that passkeys belong to, for good; empty: the host of public_url")
     vk_client_id: str = Field("", description="Application id at VK ID; empty: nobody signs in by VK ID")
     vk_url: str = Field("https://id.vk.com", description="Where VK ID is")
@@ -187,6 +188,10 @@ class Settings(BaseSettings):
         if self.unready_seconds is not None:
             return self.unready_seconds
         return 3.0 if self.mode is Mode.PRODUCTION else 0.0
+
+    @property
+    def sms_before_captcha(self) -> int:
+        return -(-self.sms_a_day // 2) if self.captcha_after_sms is None else self.captcha_after_sms
 
     @property
     def is_sqlite(self) -> bool:

@@ -21,23 +21,47 @@ FREE_FAILURES = 5
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (30, 60, 120, 240, 480, 900))
 FORGET_AFTER = timedelta(hours=12)
 WINDOW = timedelta(minutes=5)
+DAY, MAILS_OF_MAILBOX = timedelta(days=1), 100
 OF_NETWORK, OF_PAIR = Bound("sign-in", 30, WINDOW), Bound("sign-in-pair", 10, WINDOW)
 
 
 def network_of(address: str) -> str:
     """What counts as one address: an IPv4 address, also one that is written as IPv6, and the /64 of an IPv6 one."""
+    return _network(address, 32, 64).removesuffix("/32")
+
+
+def wide_network_of(address: str) -> str:
+    """What one customer of a provider may have all to themselves: the /24 of an IPv4 address, the /48 of an IPv6 one."""
+    return _network(address, 24, 48)
+
+
+def _network(address: str, bits_of_4: int, bits_of_6: int) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return "unknown"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:  # as a proxy that listens for both may write it
+        parsed = parsed.ipv4_mapped
+    return str(ipaddress.ip_network((parsed, bits_of_4 if parsed.version == 4 else bits_of_6), strict=False))
 
 
 def subject_of(address: str) -> str:
     """What stands for an e-mail address or a number in counters, which do not tell it."""
     return hashlib.sha256(fold_email(address).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def mailbox_of(address: str) -> str:
+    """The one spelling of the many that providers commonly put into one mailbox: without a tag behind a +, at Gmail without dots."""
+    name, _, domain = fold_email(address).rpartition("@")
+    name = name.partition("+")[0]
+    if domain in ("gmail.com", "googlemail.com"):
+        name, domain = name.replace(".", ""), "gmail.com"
+    return f"{name}@{domain}"
+
+
+async def count_mail(address: str) -> int:
+    """Count one mail that anybody can have sent there; the seconds to wait where the mailbox, by all its spellings, has had enough, else 0."""
+    return await count_request(f"mailbox:{subject_of(mailbox_of(address))}", MAILS_OF_MAILBOX, DAY)
 
 
 @unit_of_work

@@ -1,7 +1,8 @@
 """Bounds on traffic: how often a network may ask for something, counted in memory, or in Redis by all processes together.
 
 These counters slow strangers down and may be lost: what must outlive a restart is counted in the database (auth/guessing.py).
-While Redis is away each process counts for itself, up to half of the bound, and nobody waits for Redis.
+While Redis is away each process counts for itself, up to half of the bound, and nobody waits for Redis. In memory a bound keeps
+so many counters and no more: who has still more networks to ask from gains little by the oldest being forgotten.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import TypeVar
 
 from limits import RateLimitItemPerSecond
@@ -27,6 +29,7 @@ ANSWER_SECONDS = 0.5
 CONNECTIONS = 20
 LOOK_AGAIN_SECONDS = 0.5
 SWEEP_SECONDS, SWEPT_AT_ONCE = 60.0, 1000
+MOST_KEPT, FORGOTTEN_AT_ONCE = 50_000, 1000
 AWAY = (RedisError, OSError, TimeoutError)
 
 T = TypeVar("T")
@@ -48,13 +51,29 @@ class Bound:
         return RateLimitItemPerSecond(-(-self.most // shares), int(self.window.total_seconds()), self.what)
 
 
+class Counters:
+    """The counters of one bound in this process: 50,000 at most, some 16 MB."""
+
+    def __init__(self, sweeper: asyncio.Task | None):
+        self.kept = MemoryStorage()
+        # The library looks at all counters at every hit, as long as no such task of its own is running.
+        self.kept.timer = sweeper
+        self.limiter = Limiter(self.kept)
+
+    async def make_room(self) -> None:
+        """Where it is full, forget what began first; many at once, for a dict looks for its first key from where it once began."""
+        if len(self.kept.storage) >= MOST_KEPT:
+            for oldest in list(islice(self.kept.storage, FORGOTTEN_AT_ONCE)):
+                await self.kept.clear(oldest)
+
+
 class Traffic:
     """The counters of this process, and those in Redis where there is one."""
 
     def __init__(self, shared: RedisStorage | None = None):
-        self._memory = MemoryStorage()
-        self._own = Limiter(self._memory)
+        self._own: dict[str, Counters] = {}
         self._shared = Limiter(shared) if shared else None
+        self._sweeper: asyncio.Task | None = None
         self.is_redis_away = False
 
     async def take(self, bound: Bound, who: str) -> int:
@@ -82,7 +101,7 @@ class Traffic:
 
     async def _ask(self, bound: Bound, call: Callable[[Limiter, RateLimitItemPerSecond], Awaitable[T]]) -> T:
         if self._shared is None:
-            return await call(self._own, bound.item())
+            return await self._ask_own(bound, 1, call)
         if not self.is_redis_away:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
@@ -91,7 +110,15 @@ class Traffic:
                 if not self.is_redis_away:
                     log.warning("redis is away: each process counts traffic for itself, to half of its bounds (%s)", type(lost).__name__)
                 self.is_redis_away = True
-        return await call(self._own, bound.item(shares=2))
+        return await self._ask_own(bound, 2, call)
+
+    async def _ask_own(self, bound: Bound, shares: int, call: Callable[[Limiter, RateLimitItemPerSecond], Awaitable[T]]) -> T:
+        """Each bound has counters apart: a flood of one has nothing forgotten that another has counted."""
+        own = self._own.get(bound.what)
+        if own is None:
+            own = self._own[bound.what] = Counters(self._sweeper)
+        await own.make_room()
+        return await call(own.limiter, bound.item(shares))
 
     async def look_for(self, redis: Redis) -> None:
         """For ever: where Redis was away, notice that it is back."""
@@ -108,16 +135,16 @@ class Traffic:
         """For ever: forget counters that are over."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            for turn, key in enumerate(list(self._memory.expirations)):
-                await self._memory.get(key)  # which forgets it
-                if turn % SWEPT_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            for own in list(self._own.values()):
+                for turn, key in enumerate(list(own.kept.expirations)):
+                    await own.kept.get(key)  # which forgets it
+                    if turn % SWEPT_AT_ONCE == 0:
+                        await asyncio.sleep(0)
 
     def tasks(self, redis: Redis | None) -> list[asyncio.Task]:
         """What runs beside the counting."""
-        # The library looks at all counters at every hit, as long as no such task of its own is running.
-        self._memory.timer = asyncio.create_task(self.sweep(), name="traffic-sweep")
-        return [self._memory.timer, *([asyncio.create_task(self.look_for(redis), name="traffic-redis")] if redis else [])]
+        self._sweeper = asyncio.create_task(self.sweep(), name="traffic-sweep")
+        return [self._sweeper, *([asyncio.create_task(self.look_for(redis), name="traffic-redis")] if redis else [])]
 
 
 _traffic = Traffic()

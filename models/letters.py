@@ -32,6 +32,11 @@ def mail(work: Work, template: str, to: str, language: str, /, **values: str) ->
     return work.post(MAIL, {"template": template, "to": to, "language": language, "values": values})
 
 
+def withhold_mail(work: Work) -> None:
+    """Write a mail that never leaves, so that nobody tells by the time of an answer that none does."""
+    work.post(MAIL, {}, withheld=True)
+
+
 def sms(work: Work, template: str, to: str, language: str, /, **values: str) -> str:
     """A text message to the E.164 number `to`, in the words of `template`; gives its message id."""
     return work.post(SMS, {"template": template, "to": to, "language": language, "values": values})

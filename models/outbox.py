@@ -50,11 +50,12 @@ class OutboxMessage(Model):
 
 @dataclass(slots=True, frozen=True)
 class Post:
-    """A message to be written; `due_at` None: at once."""
+    """A message to be written; `due_at` None: at once. One that is `withheld` never leaves, and costs as much to write."""
 
     kind: str
     payload: dict[str, Any]
     due_at: datetime | None = None
+    withheld: bool = False
     message_id: str = field(default_factory=lambda: uuid4().hex)
 
 
@@ -75,9 +76,12 @@ async def write_posts(connection: UnitConnection, posts: list[Post]) -> None:
     await insert_rows(
         connection,
         "outbox",
-        "message_id, kind, payload, wanted_at, due_at, attempts",
-        "text text jsonb timestamptz timestamptz bigint",
-        [(p.message_id, p.kind, dump_details(p.payload), p.due_at or now, p.due_at or now, 0) for p in posts],
+        "message_id, kind, payload, wanted_at, due_at, sent_at, attempts",
+        "text text jsonb timestamptz timestamptz timestamptz bigint",
+        [
+            (p.message_id, p.kind, dump_details(p.payload), p.due_at or now, None if p.withheld else p.due_at or now, now if p.withheld else None, 0)
+            for p in posts
+        ],
     )
 
 

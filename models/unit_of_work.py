@@ -107,9 +107,9 @@ class Work:
         """Event counters of new accounts; those that are there stay as they are."""
         await create_counters(self.connection, account_ids)
 
-    def post(self, kind: str, payload: dict[str, Any], due_at: datetime | None = None) -> str:
+    def post(self, kind: str, payload: dict[str, Any], due_at: datetime | None = None, withheld: bool = False) -> str:
         """Put a message into the outbox; gives its message id. `due_at` is on the machine's clock."""
-        self.posts.append(Post(kind, payload, due_at))
+        self.posts.append(Post(kind, payload, due_at, withheld))
         self.announce(NEWS)
         return self.posts[-1].message_id
 

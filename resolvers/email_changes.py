@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from auth.guessing import count_request, subject_of
+from auth.guessing import count_mail, count_request, subject_of
 from auth.policy import policy_of
 from auth.sessions import new_token, rotate, token_hash
 from auth.step_up import require_recent
@@ -67,7 +67,7 @@ async def _ask(work: Work, viewer: Viewer, settings: Settings, email: str) -> No
         wait = await count_request(f"email-change-{key}:{account_id}", most, window)
         if wait:
             raise RateLimited(wait)
-    had_enough = await count_request(f"email-change:{subject_of(email)}", MAILS_OF_ADDRESS, HOUR)
+    had_enough = await count_request(f"email-change:{subject_of(email)}", MAILS_OF_ADDRESS, HOUR) or await count_mail(email)
     token, at = new_token(), utc_now()
     await work.execute(
         "INSERT INTO email_change (account_id, token_hash, email, subject, asked_at, ends_at) VALUES ($1, $2, $3, $4, $5, $6) "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 from tortoise.models import Model
 
-from auth.phone_codes import count_sms
+from auth.phone_codes import count_sms, most_sms
 from auth.sessions import new_token, token_hash
 from auth.step_up import require_recent
 from auth.viewer import Viewer
@@ -150,7 +150,8 @@ async def _keep(work: Work, export_id: int, account_id: int, content: bytes) -> 
     token, at = new_token(), utc_now()
     await hold_account(work, account_id)  # an erasure is over, or begins after the letter
     address = await _address_of(account_id)
-    if address is not None and address.kind is IdentityKind.PHONE and (wait := await count_sms(opened().settings)):
+    is_sms = address is not None and address.kind is IdentityKind.PHONE
+    if is_sms and (wait := await count_sms(most_sms(opened().settings, is_owner=True))):
         later = at + timedelta(seconds=wait)  # the copy is made anew then
         await work.execute("UPDATE data_export SET due_at = $2 WHERE id = $1 AND ready_at IS NULL", export_id, later)
         return

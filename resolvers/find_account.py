@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from auth.captcha import Solved, check_captcha, spend_captcha
 from auth.guessing import count_request, require_few, subject_of
 from auth.passwords import Passwords
-from auth.phone_codes import count_sms
+from auth.phone_codes import count_sms, most_sms
 from auth.viewer import Viewer
 from models.accounts import IdentityKind, as_proved
 from models.database import any_of, fetch, opened
@@ -101,5 +101,5 @@ async def _tell(work: Work, owner: Owner) -> None:
     work.record(None, "account_searched", "account", owner.account_id)
     if subject is not None:
         mail(work, "found_account", as_proved(subject, owner.email), owner.language, ways=told_ways(owner.ways))
-    elif phone is not None and not await count_sms(opened().settings):
+    elif phone is not None and not await count_sms(most_sms(opened().settings, is_owner=False)):
         sms(work, "found_account_sms", phone, owner.language, ways=told_ways(owner.ways))

@@ -5,7 +5,15 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from auth.captcha import Solved, check_captcha, spend_captcha
-from auth.guessing import count_attempt, count_request, forget_account, forget_failures, require_few, subject_of
+from auth.guessing import (
+    count_attempt,
+    count_mail,
+    count_request,
+    forget_account,
+    forget_failures,
+    require_few,
+    subject_of,
+)
 from auth.passwords import LONGEST, Passwords
 from auth.sessions import end_other_sessions, new_token, rotate, token_hash
 from auth.strength import weakness_of
@@ -13,7 +21,7 @@ from auth.viewer import Viewer
 from models.accounts import IdentityKind, as_proved, fold_email, is_email
 from models.database import fetch
 from models.instants import utc_now
-from models.letters import mail
+from models.letters import mail, withhold_mail
 from models.passwords import RESET_LASTS
 from models.refusals import BadUserInput, CodeInvalid, InvalidCredentials, PasswordTooWeak
 from models.unit_of_work import Work, unit_of_work
@@ -101,6 +109,8 @@ async def _change(work: Work, viewer: Viewer, stored: str, renewed: str) -> str:
 async def request_password_reset(viewer: Viewer, settings: Settings, passwords: Passwords, email: str, captcha: str) -> None:
     """Mail a link that sets a new password; to an address without an account, a mail that says so.
 
+    Where strangers have had very many mails sent to a mailbox, its owner still gets the link.
+
     Raises:
         BadUserInput, CaptchaFailed. Failure: RATE_LIMITED, the network has asked too often; OVERLOADED.
     """
@@ -116,6 +126,7 @@ async def _post_link(work: Work, viewer: Viewer, settings: Settings, email: str,
     await spend_captcha(work, solved)
     if await count_request(f"reset:{subject_of(email)}", RESETS_OF_ADDRESS, HOUR):
         return
+    had_enough = await count_mail(email)
     owner = await owner_of(work, fold_email(email))
     token, at = new_token(), utc_now()
     await work.execute(
@@ -127,6 +138,9 @@ async def _post_link(work: Work, viewer: Viewer, settings: Settings, email: str,
         IdentityKind.EMAIL.value,
         fold_email(email),
     )
+    if owner is None and had_enough:
+        withhold_mail(work)
+        return
     if owner is None:
         mail(work, "no_account", email.strip(), viewer.language)
         return

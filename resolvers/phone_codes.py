@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from auth.phone_codes import Tried, send_code, try_code, use_code
+from auth.passwords import Passwords
+from auth.phone_codes import Tried, Wanted, send_code, try_code, use_code
 from auth.phones import parse_phone
 from auth.policy import policy_of
 from auth.sessions import rotate
@@ -37,20 +38,23 @@ class Newcomer:
     currency: str
 
 
-async def request_phone_code(viewer: Viewer, settings: Settings, phone: str, purpose: CodePurpose) -> str:
+async def request_phone_code(
+    viewer: Viewer, settings: Settings, passwords: Passwords, phone: str, purpose: CodePurpose, captcha: str | None = None
+) -> str:
     """Send a code; the challenge that it answers. The same work whether or not the number is known.
 
     Raises:
-        BadUserInput: no number, or of a country that is not served. RateLimited. For LINK: NotInStanding, ReauthRequired, SignUpClosed.
+        BadUserInput: no number, or of a country that is not served. RateLimited. CaptchaFailed: much of what may be sent in a
+            day is sent, and `captcha` is no solution. For LINK: NotInStanding, ReauthRequired, SignUpClosed.
     """
     number = await parse_phone(phone, settings.sms_countries)
     if purpose is not CodePurpose.LINK:
-        return await send_code(viewer, settings, number, purpose, None)
+        return await send_code(viewer, settings, passwords, Wanted(number, purpose), captcha)
     account_id = viewer.require_buyer()
     viewer.require_may(Deed.CHANGE_WAYS_IN)
     await require_recent(viewer)
     policy_of(settings).require_link(viewer.account.region, IdentityKind.PHONE)
-    return await send_code(viewer, settings, number, purpose, account_id)
+    return await send_code(viewer, settings, passwords, Wanted(number, purpose, account_id), captcha)
 
 
 async def verify_phone_code(

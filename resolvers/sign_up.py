@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from auth.captcha import Solved, captcha_challenge, check_captcha, spend_captcha
-from auth.guessing import count_request, require_few, subject_of
+from auth.guessing import count_mail, count_request, require_few, subject_of
 from auth.passwords import Passwords
 from auth.policy import policy_of
 from auth.sessions import new_token, token_hash
@@ -96,7 +96,7 @@ def require_sign_up(settings: Settings, given: GivenSignUp) -> None:
 @unit_of_work
 async def _keep(work: Work, settings: Settings, given: GivenSignUp, hashed: str, proof: str, solved: Solved) -> None:
     await spend_captcha(work, solved)
-    if await count_request(f"sign-up:{subject_of(given.email)}", MAILS_OF_ADDRESS, HOUR):
+    if await count_request(f"sign-up:{subject_of(given.email)}", MAILS_OF_ADDRESS, HOUR) or await count_mail(given.email):
         return
     subject, at, token = fold_email(given.email), utc_now(), new_token()
     owner = await owner_of(work, subject)

@@ -15,6 +15,7 @@ from schema.context import NEW_TOKEN, Context
 from schema.edges import mutation
 from schema.errors import (
     BadUserInput,
+    CaptchaFailed,
     CodeAttemptsExceeded,
     CodeInvalid,
     IdentityTaken,
@@ -50,7 +51,7 @@ class PhoneLinked:
 
 
 RequestPhoneCodeResult = Annotated[
-    PhoneCodeRequested | RateLimited | BadUserInput | ReauthRequired | SignUpClosed | Unavailable,
+    PhoneCodeRequested | RateLimited | CaptchaFailed | BadUserInput | ReauthRequired | SignUpClosed | Unavailable,
     strawberry.union("RequestPhoneCodeResult", description="What requestPhoneCode answers."),
 ]
 VerifyPhoneCodeResult = Annotated[
@@ -64,6 +65,10 @@ VerifyPhoneCodeResult = Annotated[
 class RequestPhoneCodeInput:
     phone: str = strawberry.field(description="With + and the country code, in any usual spelling.")
     purpose: CodePurpose = strawberry.field(description="What the code is to open.")
+    captcha: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The solution of a captchaChallenge, used up by the code that it gets; asked for by CAPTCHA_FAILED alone, while very many codes are sent.",
+    )
 
 
 @strawberry.input(description="A code as it came. The rest is for a new account, and looked at only where one is made.")
@@ -79,7 +84,9 @@ class VerifyPhoneCodeInput:
 
 
 async def _request(context: Context, input: RequestPhoneCodeInput) -> str:
-    return await phone_codes.request_phone_code(context.viewer, context.settings, input.phone, input.purpose)
+    return await phone_codes.request_phone_code(
+        context.viewer, context.settings, context.passwords, input.phone, input.purpose, given(input.captcha)
+    )
 
 
 async def _verify(context: Context, input: VerifyPhoneCodeInput) -> Any:

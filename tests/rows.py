@@ -26,4 +26,4 @@ async def letters(to: str) -> list[dict[str, Any]]:
     """The mails to an address, oldest first, but for notices of new browsers."""
     rows = await OutboxMessage.filter(kind="mail").order_by("id").values_list("payload", flat=True)
     found = [row if isinstance(row, dict) else orjson.loads(row) for row in rows]
-    return [letter for letter in found if letter["to"] == to and letter["template"] != "new_sign_in"]
+    return [letter for letter in found if letter.get("to") == to and letter["template"] != "new_sign_in"]

@@ -5,9 +5,9 @@ from auth.traffic import Bound, traffic
 
 def forget_traffic() -> None:
     """As if nobody had asked for anything lately."""
-    counters = traffic()._memory
-    counters.storage.clear()
-    counters.expirations.clear()
+    for own in traffic()._own.values():
+        own.kept.storage.clear()
+        own.kept.expirations.clear()
 
 
 async def fill(bound: Bound, who: str) -> int:

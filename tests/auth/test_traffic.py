@@ -95,16 +95,31 @@ async def test_a_bound_of_nothing_is_always_reached(node: Traffic) -> None:
     assert await node.take(none, "all")
 
 
-async def test_counters_in_memory_that_are_over_are_forgotten(alone: Traffic, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counters_in_memory_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auth.traffic.SWEEP_SECONDS", 0.05)
-    alone._memory.timer.cancel()
-    alone.tasks(None)
-    for number in range(2500):
-        await alone.take(SHORT, f"n{number}")
-    kept = alone._memory
-    assert len(kept.storage) >= 2500  # and hits have not swept: that would look at all of them each time
-    await until(lambda: not (kept.storage or kept.expirations or kept.locks), 10)
-    kept.timer.cancel()
+    async with open_traffic(settings_for("sqlite:///unused.db")) as node:
+        await taken(node, THIRTY, "a", 1)
+        for number in range(2500):
+            await node.take(SHORT, f"n{number}")
+        kept, lasting = node._own["short"].kept, node._own["tries"].kept
+        assert len(kept.storage) >= 2500  # and hits have not swept: that would look at all of them each time
+        await until(lambda: not (kept.storage or kept.expirations or kept.locks), 10)
+        assert len(lasting.storage) == 1
+
+
+async def test_a_flood_from_ever_more_networks_fills_no_memory_and_has_nothing_else_forgotten(
+    alone: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auth.traffic.MOST_KEPT", 3000)
+    flooded = Bound("flooded", 2, timedelta(days=1))
+    await taken(alone, THIRTY, "10.0.0.1", 30)
+    for number in range(10_000):
+        await taken(alone, flooded, f"n{number}", 2)
+        kept = alone._own["flooded"].kept
+        assert max(len(kept.storage), len(kept.expirations), len(kept.locks)) <= 3000
+    assert await alone.take(flooded, "n0") == 0  # the oldest
+    assert all([await alone.take(flooded, f"n{number}") for number in range(9_000, 10_000)])
+    assert await alone.take(THIRTY, "10.0.0.1")
 
 
 @needs_redis

@@ -192,6 +192,14 @@ async def test_an_address_gets_five_links_an_hour_whoever_asks(shop: Shop) -> No
     assert len(await letters("pestered@new.example")) == 5
 
 
+async def test_a_mailbox_gets_a_hundred_mails_a_day_however_its_address_is_spelled(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auth.guessing.MAILS_OF_MAILBOX", 3)
+    spellings = ["dotted@gmail.com", "d.otted@gmail.com", "Do.tted+1@googlemail.com", "d.o.t.t.e.d@gmail.com", "d.otted@new.example"]
+    for email in spellings:
+        assert (await ask(await shop.buyer(), email))["__typename"] == "EmailChangeRequested"
+    assert [len(await letters(email)) for email in spellings] == [1, 1, 1, 0, 1]
+
+
 async def test_wrong_late_strange_and_cancelled_links_are_one_answer(shop: Shop) -> None:
     buyer, stranger, late = await shop.buyer(), await shop.buyer(), await shop.buyer()
     token = await asked(buyer, "mine@new.example")

@@ -11,12 +11,14 @@ from auth.traffic import Bound
 from models.accounts import Password
 from models.captcha import UsedCaptcha
 from models.instants import utc_now
+from models.outbox import OutboxMessage
 from models.passwords import PasswordReset
 from models.sessions import KnownDevice, Session
 from tests.auth.test_sign_in import ME, attempt
 from tests.resolvers.sign_ups import GOOD, SPELT_OTHERWISE, solved, token_to
 from tests.rows import account_of, change, letters
 from tests.shop import PASSWORD, Buyer, Shop
+from tests.statements import statements
 from tests.traffic import fill, forget_traffic
 
 OTHER = "amber 52 telescope rain"
@@ -226,6 +228,28 @@ async def test_of_two_that_use_a_link_at_once_one_sets_its_password(shop: Shop) 
     (won,) = [new for new, answer in zip(wanted, answers, strict=True) if answer["__typename"] == "PasswordReset"]
     assert await signed_in_as(shop, buyer, won) == "SignedIn"
     assert await Session.filter(revoked_at=None, token_hash=token_hash(buyer.token or "")).count() == 0
+
+
+async def test_a_mailbox_that_had_enough_mails_still_gets_the_link_of_its_owner_and_nobody_is_told(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer = await shop.buyer()
+    unknown = f"un.{buyer.email}"
+    monkeypatch.setattr("auth.guessing.MAILS_OF_MAILBOX", 1)
+    seen, answers = [], []
+    for email in (unknown, unknown.replace("@", "+1@")):
+        captcha = await solved(shop)
+        async with statements() as said:
+            answers.append(await shop.nobody.post(REQUEST, input={"email": email, "captcha": captcha}))
+        seen.append([text.split("(")[0][:40] for text in said])
+    assert answers[0].content == answers[1].content
+    assert seen[0] == seen[1]
+    assert [letter["template"] for letter in await letters(unknown)] == ["no_account"]
+    kept = await OutboxMessage.filter(kind="mail").order_by("-id").first()
+    assert kept is not None and (kept.payload, kept.due_at, kept.sent_at is None) == ({}, None, False)
+    for _ in range(3):
+        await request(shop, buyer.email)
+    assert [letter["template"] for letter in await letters(buyer.email)] == ["reset_password"] * 3
 
 
 async def test_an_address_gets_three_mails_an_hour_and_a_network_asks_ten_times(shop: Shop) -> None:

@@ -207,6 +207,14 @@ async def test_signing_in_by_the_link_ends_the_session_that_came_along(shop: Sho
     assert await buyer.codes(ME) == ["UNAUTHENTICATED"]
 
 
+async def test_a_mailbox_gets_a_hundred_mails_a_day_however_its_address_is_spelled(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auth.guessing.MAILS_OF_MAILBOX", 3)
+    spellings = ["flood@new.example", "Flood+1@new.example", "flood+2+3@new.example", "flood+4@new.example"]
+    for email in (*spellings, "another@new.example"):
+        assert (await sign_up(shop, email))["__typename"] == "SignUpAccepted"
+    assert [len(await letters(email)) for email in (*spellings, "another@new.example")] == [1, 1, 1, 0, 1]
+
+
 async def test_an_address_gets_five_mails_an_hour_and_a_network_asks_thirty_times(shop: Shop) -> None:
     for _ in range(6):
         assert (await sign_up(shop, "often@new.example"))["__typename"] == "SignUpAccepted"
