@@ -137,9 +137,19 @@ async def _answer(
         "UPDATE second_factor_challenge SET used_at = $1 WHERE challenge_hash = $2 AND used_at IS NULL", utc_now(), token_hash(challenge)
     ):
         raise CodeInvalid(field="code")  # of two right codes at once the second finds it used
-    if await spend_code(work, settings, account_id, code):
-        await tell(work, account_id, "recovery_code_used", left=str((await by_accounts([account_id]))[account_id].recovery_codes_left))
+    await spend_and_tell(work, settings, account_id, code)
     return await enter(viewer, settings, account_id, stay)
+
+
+async def spend_and_tell(work: Work, settings: Settings, account_id: int, code: str) -> None:
+    """Use up a code of the account's second factor; one on paper is told by mail, with how many there are still.
+
+    Raises:
+        CodeInvalid
+    """
+    if await spend_code(work, settings, account_id, code):
+        ((left,),) = await work.fetch("SELECT count(*) FROM recovery_code WHERE account_id = $1", account_id)
+        await tell(work, account_id, "recovery_code_used", left=str(left))
 
 
 async def forget_second_factor(work: Work, account_id: int) -> None:
