@@ -1,9 +1,11 @@
 """The second factor: asked for after the first proof of whichever way of signing in, and answered by a code."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
+from auth.provider_sign_in import Adding, carried, carrying
 from auth.second_factor import count_code, forget_wrong_codes, spend_code
 from auth.sessions import new_token, token_hash
 from auth.viewer import Viewer
@@ -12,8 +14,10 @@ from models.instants import as_instant, utc_now
 from models.refusals import CodeAttemptsExceeded, CodeInvalid, Failure, RateLimited, SecondFactorRequired
 from models.second_factor import CHALLENGE_LASTS, MOST_TRIES
 from models.sessions import IN_BROWSER, Stay
+from models.standing import NotInStanding
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Entry, enter
+from resolvers.provider_identities import add_by_mailbox
 from resolvers.sign_in_notices import tell
 from settings import Settings
 
@@ -43,11 +47,19 @@ async def by_accounts(account_ids: Iterable[int]) -> dict[int, InForce]:
     return {account_id: InForce(as_instant(enabled_at), left) for account_id, enabled_at, left in found}  # type: ignore[arg-type]
 
 
+async def has_second_factor(work: Work, account_id: int) -> bool:
+    """Whether sign-ins to the account are asked for a code; until the unit ends that does not change."""
+    await _share(work, account_id)
+    return account_id in await by_accounts([account_id])
+
+
 @unit_of_work
-async def enter_or_ask(work: Work, viewer: Viewer, settings: Settings, account_id: int, stay: Stay = IN_BROWSER) -> Entry | Asked:
+async def enter_or_ask(
+    work: Work, viewer: Viewer, settings: Settings, account_id: int, stay: Stay = IN_BROWSER, adding: Adding | None = None
+) -> Entry | Asked:
     """What a right first proof opens: a session, or a challenge where the account has a second factor.
 
-    An answer and no exception: the challenge, and what the first proof has used up, are to be committed. Whoever calls this
+    The challenge's answer adds the provider that is `adding`. An answer and no exception: the challenge, and what the first proof has used up, are to be committed. Whoever calls this
     hands the answer through `entered` once they are.
     """
     # A second factor ends the sessions that it finds when it goes on: one that begins just now is to see it, or be found.
@@ -56,6 +68,8 @@ async def enter_or_ask(work: Work, viewer: Viewer, settings: Settings, account_i
     if found is None:
         return await enter(viewer, settings, account_id, stay)
     challenge, at = new_token(), utc_now()
+    if adding is not None:
+        challenge = await carrying(challenge, account_id, adding, settings)
     await work.execute(
         "INSERT INTO second_factor_challenge (challenge_hash, account_id, device_hash, created_at, ends_at, tries) "
         "VALUES ($1, $2, $3, $4, $5, 0)",
@@ -138,6 +152,10 @@ async def _answer(
     ):
         raise CodeInvalid(field="code")  # of two right codes at once the second finds it used
     await spend_and_tell(work, settings, account_id, code)
+    adding = await carried(challenge, account_id, settings)
+    if adding is not None:
+        with suppress(NotInStanding):  # whoever was blocked meanwhile comes in as before
+            await add_by_mailbox(work, viewer, account_id, adding)
     return await enter(viewer, settings, account_id, stay)
 
 
