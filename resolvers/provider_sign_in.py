@@ -63,7 +63,7 @@ async def sign_in_by(viewer: Viewer, settings: Settings, provider: Provider, pro
 
     Raises:
         Refusal: ACCOUNT_LINK_REQUIRES_SIGN_IN, an account has proved the profile's address. SignUpClosed: the policy opens
-            no account in this way, or has closed the provider for the account's region altogether. SecondFactorRequired.
+            no account in this way, or has closed the provider, or adding it, in the account's region. SecondFactorRequired.
     """
     return entered(await _once_more(_arrive, viewer, settings, provider, profile, region))
 
@@ -118,7 +118,7 @@ async def _account_of(
         policy.require_sign_in(home, provider.kind)
         return owner, None
     if profile.email is not None:
-        known = await _of_address(work, viewer, provider, profile)
+        known = await _of_address(work, viewer, policy, provider, profile)
         if known is not None:
             return known
     policy.require_sign_up(region, provider.kind)
@@ -137,13 +137,14 @@ def is_same_mailbox(told: str, proved: str | None) -> bool:
     return told.isascii() and (proved or "").isascii()
 
 
-async def _of_address(work: Work, viewer: Viewer, provider: Provider, profile: Profile) -> tuple[int, Adding | None] | None:
+async def _of_address(work: Work, viewer: Viewer, policy: Policy, provider: Provider, profile: Profile) -> tuple[int, Adding | None] | None:
     """The account that has the profile's address, if the provider may open it; None where nobody has proved the address.
 
     The provider is added to it, where it has a second factor once that is answered: the mailbox alone opens nothing there.
 
     Raises:
-        Refusal: ACCOUNT_LINK_REQUIRES_SIGN_IN. NotInStanding: the account is blocked, and gets no further way in.
+        Refusal: ACCOUNT_LINK_REQUIRES_SIGN_IN. SignUpClosed: the policy lets nobody of the account's region add the provider.
+        NotInStanding: the account is blocked, and gets no further way in.
     """
     assert profile.email is not None
     # The update holds the row, so that the address is neither proved nor given up meanwhile.
@@ -159,10 +160,12 @@ async def _of_address(work: Work, viewer: Viewer, provider: Provider, profile: P
     assert account is not None
     proven = gives_out_mailboxes(provider.kind, profile) and is_same_mailbox(profile.email, account.email)
     if verified_at is None:
+        proven = proven and policy.way(account.region, provider.kind).link
         claimed = await _claimed(work, viewer, account_id, provider, profile) if proven else None
         return None if claimed is None else (claimed, None)
     if not proven:
         raise Refusal(ErrorCode.ACCOUNT_LINK_REQUIRES_SIGN_IN)
+    policy.require_link(account.region, provider.kind)
     require_may(account, Deed.CHANGE_WAYS_IN, viewer.now)
     if await has_second_factor(work, account_id):
         return account_id, Adding(provider.kind, profile.subject, address_id)
