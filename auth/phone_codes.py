@@ -72,7 +72,7 @@ async def _sent(work: Work, viewer: Viewer, settings: Settings, phone: str, purp
         at,
         at + CODE_LASTS,
     )
-    sms(work, "phone_code", phone, viewer.language, code=code)
+    sms(work, "phone_code", phone, viewer.language, account_id=account_id, code=code)
     return challenge
 
 

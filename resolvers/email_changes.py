@@ -82,13 +82,16 @@ async def _ask(work: Work, viewer: Viewer, settings: Settings, email: str) -> No
     )
     work.record(viewer, "email_change_requested", "account", account_id)
     if viewer.account.email:
-        mail(work, "email_change_requested", viewer.account.email, viewer.account.language, masked=masked(EMAIL, subject) or "")
+        told = masked(EMAIL, subject) or ""
+        mail(work, "email_change_requested", viewer.account.email, viewer.account.language, account_id=account_id, masked=told)
     if had_enough:
         return
+    # Both are the letter of whoever asks: a copy of their data tells the same of either.
     if owner is None:
-        mail(work, "confirm_email", email, viewer.account.language, link=f"{settings.base_url}/confirm-email?token={token}")
+        link = f"{settings.base_url}/confirm-email?token={token}"
+        mail(work, "confirm_email", email, viewer.account.language, account_id=account_id, link=link)
     else:
-        mail(work, "email_taken", owner[1], owner[2])
+        mail(work, "email_taken", owner[1], owner[2], account_id=account_id)
 
 
 async def confirm_email_change(viewer: Viewer, token: str) -> Linked:
@@ -130,7 +133,7 @@ async def _confirm(work: Work, viewer: Viewer, token: str) -> Linked:
     await work.execute("DELETE FROM password_reset WHERE account_id = $1", account_id)  # links that went to the address before
     work.record(viewer, "email_changed", "account", account_id)
     for address in filter(None, {old, email}):
-        mail(work, "email_changed", address, language, masked=masked(EMAIL, subject) or "")
+        mail(work, "email_changed", address, language, account_id=account_id, masked=masked(EMAIL, subject) or "")
     account = await reads(Account).one("id = $1", account_id)
     assert account is not None
     return Linked(account, await rotate(work, viewer))

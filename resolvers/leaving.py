@@ -58,7 +58,7 @@ async def delete_account(work: Work, viewer: Viewer) -> datetime:
     await set_timer(work, ERASURE, account_id, viewer.now + GRACE)
     work.record(viewer, "account_deletion_requested", "account", account_id)
     if leaver.email:
-        mail(work, "account_deletion_requested", leaver.email, leaver.language, when=as_text(viewer.now + GRACE))
+        mail(work, "account_deletion_requested", leaver.email, leaver.language, account_id=account_id, when=as_text(viewer.now + GRACE))
     erase_at = as_instant(begun[0][0])
     assert erase_at is not None
     return erase_at
@@ -78,7 +78,7 @@ async def keep_account(work: Work, viewer: Viewer) -> None:
     await stop_timer(work, ERASURE, account_id)
     work.record(viewer, "account_kept", "account", account_id)
     if leaver.email:
-        mail(work, "account_kept", leaver.email, leaver.language)
+        mail(work, "account_kept", leaver.email, leaver.language, account_id=account_id)
 
 
 async def locked_leaver(work: Work, account_id: int) -> Leaver:

@@ -11,7 +11,7 @@ async def tell(work: Work, account_id: int, template: str, **values: str) -> Non
     """Mail the account's owner, at the address in force when the unit calls; nothing where there is none."""
     ((email, language),) = await work.fetch("SELECT email, language FROM account WHERE id = $1", account_id)
     if email:
-        letters.mail(work, template, email, language, **values)
+        letters.mail(work, template, email, language, account_id=account_id, **values)
 
 
 async def tell_of_new_browser(work: Work, viewer: Viewer, account: Account) -> None:
@@ -28,4 +28,4 @@ async def tell_of_new_browser(work: Work, viewer: Viewer, account: Account) -> N
     )
     if before:
         values = {"when": as_text(utc_now()), "address": viewer.address or "—", "agent": viewer.agent or "—"}
-        letters.mail(work, "new_sign_in", account.email, account.language, **values)
+        letters.mail(work, "new_sign_in", account.email, account.language, account_id=account.id, **values)
