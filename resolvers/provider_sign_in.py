@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 from babel.core import get_global
 from babel.numbers import get_territory_currencies
 
+from auth.in_standing import hold_in_standing
 from auth.policy import Policy, policy_of
 from auth.provider_sign_in import Adding, Begun, open_flow
 from auth.providers.provider import Profile, Provider
@@ -75,7 +76,6 @@ async def link(viewer: Viewer, settings: Settings, provider: Provider, profile: 
         NotInStanding. IdentityTaken: another account signs in with it. SignUpClosed: the policy does not let it be added.
     """
     viewer.require_buyer()
-    viewer.require_may(Deed.CHANGE_WAYS_IN)
     policy_of(settings).require_link(viewer.account.region, provider.kind)
     return await _once_more(_link, viewer, provider, profile)
 
@@ -92,7 +92,7 @@ async def _once_more(unit: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P
 
 @unit_of_work
 async def _link(work: Work, viewer: Viewer, provider: Provider, profile: Profile) -> str:
-    account_id = viewer.require_buyer()
+    account_id = (await hold_in_standing(viewer, Deed.CHANGE_WAYS_IN)).id
     owner = await owner_of_identity(work, provider.kind, profile.subject)
     if owner not in (None, account_id):
         raise IdentityTaken
