@@ -163,12 +163,15 @@ class Ways:
         return f"{self.settings.base_url}/auth/{request.path_params['provider']}/callback"
 
     def _require_own_page(self, request: Request) -> None:
-        """Refuse to link from a stranger's page, which could have the browser signed in to the stranger's provider.
+        """Refuse to link from anywhere but a page of ours: a stranger may have had the browser signed in to the stranger's
+        account at the provider, which would then open the buyer's.
+
+        `none` is no page of ours: so comes what is typed, and what another app opens, such as a link in a mail.
 
         Raises:
             RequestError: CSRF_REJECTED.
         """
-        if header(request.scope, b"sec-fetch-site") in ("same-origin", "none"):
+        if header(request.scope, b"sec-fetch-site") == "same-origin":
             return
         referer = header(request.scope, b"referer")
         if not referer or not origin_allowed(origin_of(referer), header(request.scope, b"host") or "", self.settings):
