@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import click
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 from tqdm import tqdm
 
@@ -39,6 +40,7 @@ from settings import Mode, Settings, WrongSetting, read_settings
 from wire import account_pages, export_page, graphiql, health, http, mailbox, provider_sign_in, websocket
 from wire.http_protocol import HttpProtocol
 from wire.process import Service
+from wire.refused import OurHosts
 from wire.socket_protocol import SocketProtocol
 from wire.sockets import open_sockets
 
@@ -61,11 +63,13 @@ def application(service: Service, lifespan: bool = True) -> Starlette:
         *provider_sign_in.routes(service),
         *health.routes(service),
     ]
-    return Application(routes=routes, lifespan=life if lifespan else None)
+    ours = Middleware(OurHosts, settings=service.settings)
+    return Application(routes=routes, middleware=[ours], lifespan=life if lifespan else None)
 
 
 class Application(Starlette):
-    """Starlette's, with a short way to the first route: its middleware costs as much as a small answer's execution."""
+    """Starlette's, with a short way to the first route, which looks at the Host itself: middleware costs as much as a small answer's
+    execution."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         first = self.routes[0]

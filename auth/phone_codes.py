@@ -124,7 +124,7 @@ async def _sent(work: Work, viewer: Viewer, settings: Settings, wanted: Wanted, 
         at,
         at + CODE_LASTS,
     )
-    sms(work, "phone_code", wanted.phone, viewer.language, code=code)
+    sms(work, "phone_code", wanted.phone, viewer.language, account_id=wanted.account_id, code=code)
     return challenge
 
 

@@ -10,13 +10,16 @@ import hmac
 from typing import NamedTuple
 
 from auth.guessing import network_of
+from auth.keys import Undecipherable, decrypt, encrypt
 from auth.providers.provider import Flow, Provider
 from auth.sessions import new_token, token_hash
 from auth.viewer import Viewer
+from models.accounts import IdentityKind
 from models.instants import utc_now
 from models.provider_sign_in import LASTS, MOST_OPEN
-from models.refusals import ErrorCode, Failure
+from models.refusals import CodeInvalid, ErrorCode, Failure
 from models.unit_of_work import Work, unit_of_work
+from settings import Settings
 
 
 class Begun(NamedTuple):
@@ -25,6 +28,17 @@ class Begun(NamedTuple):
     session_id: int | None
     return_to: str
     region: str
+
+
+class Adding(NamedTuple):
+    """A provider's identity that a sign-in by its mailbox adds to the account, once the second factor is answered.
+
+    The mailbox is the account's as long as there is the identity of its address, `address_id`.
+    """
+
+    kind: IdentityKind
+    subject: str
+    address_id: int
 
 
 def flow_of(state: str, browser: str, redirect_uri: str) -> Flow:
@@ -70,6 +84,35 @@ async def close_flow(work: Work, provider: Provider, browser: str, state: str) -
         utc_now(),
     )
     return Begun(*found[0]) if found else None
+
+
+async def carrying(challenge: str, account_id: int, adding: Adding, settings: Settings) -> str:
+    """The challenge of a second factor that says itself what its sign-in adds: nothing is kept before the code has come.
+
+    Of the challenge the hash of the whole is kept, so that nobody else can say it.
+    """
+    text = f"{adding.address_id} {adding.kind.value} {adding.subject}"
+    return f"{challenge}.{await encrypt(_purpose(account_id), text, settings)}"
+
+
+async def carried(challenge: str, account_id: int, settings: Settings) -> Adding | None:
+    """What the sign-in of this challenge adds, if anything.
+
+    Raises:
+        CodeInvalid: it was said under a secret that the service no longer has.
+    """
+    _, _, sealed = challenge.partition(".")
+    if not sealed:
+        return None
+    try:
+        address_id, kind, subject = (await decrypt(_purpose(account_id), sealed, settings)).split(" ", 2)
+    except Undecipherable:
+        raise CodeInvalid(field="code") from None
+    return Adding(IdentityKind(kind), subject, int(address_id))
+
+
+def _purpose(account_id: int) -> str:
+    return f"added-by-mailbox:{account_id}"
 
 
 def _derived(browser: str, purpose: str, state: str) -> str:

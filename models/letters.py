@@ -27,9 +27,12 @@ class Letter(Model):
         table = "letter"
 
 
-def mail(work: Work, template: str, to: str, language: str, /, **values: str) -> str:
-    """A mail to the address `to`, in the words of `template`; gives its message id."""
-    return work.post(MAIL, {"template": template, "to": to, "language": language, "values": values})
+def mail(work: Work, template: str, to: str, language: str, /, *, account_id: int | None, **values: str) -> str:
+    """A mail to the address `to`, in the words of `template`; gives its message id.
+
+    `account_id` is whose letter it is, None before there is an account: it goes with that account wherever it is addressed to.
+    """
+    return work.post(MAIL, {"account_id": account_id, "template": template, "to": to, "language": language, "values": values})
 
 
 def withhold_mail(work: Work) -> None:
@@ -37,6 +40,6 @@ def withhold_mail(work: Work) -> None:
     work.post(MAIL, {}, withheld=True)
 
 
-def sms(work: Work, template: str, to: str, language: str, /, **values: str) -> str:
-    """A text message to the E.164 number `to`, in the words of `template`; gives its message id."""
-    return work.post(SMS, {"template": template, "to": to, "language": language, "values": values})
+def sms(work: Work, template: str, to: str, language: str, /, *, account_id: int | None, **values: str) -> str:
+    """A text message to the E.164 number `to`, in the words of `template`; gives its message id. `account_id` as for a mail."""
+    return work.post(SMS, {"account_id": account_id, "template": template, "to": to, "language": language, "values": values})

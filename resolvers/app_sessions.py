@@ -44,5 +44,5 @@ async def _turn(work: Work, viewer: Viewer, settings: Settings, refresh_token: s
     # Nothing is raised here: the revocation, the record and the mail are to stay.
     work.record(viewer, "refresh_reuse", "session", turned.session_id)
     if account.email:
-        mail(work, "refresh_reuse", account.email, account.language, address=viewer.address or "—")
+        mail(work, "refresh_reuse", account.email, account.language, account_id=account.id, address=viewer.address or "—")
     return turned, account

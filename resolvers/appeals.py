@@ -197,4 +197,4 @@ async def _move(work: Work, viewer: Viewer, present: Any, state: AppealState, sa
     if state is AppealState.GRANTED and standing_of(account, viewer.now).level not in (Level.GOOD, Level.CLOSED):
         await change_standings(work, viewer, viewer.now, [Change(account, Decision(Level.GOOD, text=said))])
     elif account.email is not None and state is not AppealState.IN_REVIEW:
-        mail(work, "appeal_decided", account.email, account.language, state=state.value, text=said or "")
+        mail(work, "appeal_decided", account.email, account.language, account_id=account.id, state=state.value, text=said or "")

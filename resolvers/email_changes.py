@@ -5,18 +5,20 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from auth.guessing import count_mail, count_request, subject_of
+from auth.in_standing import hold_in_standing
 from auth.policy import policy_of
 from auth.sessions import new_token, rotate, token_hash
 from auth.step_up import require_recent
 from auth.viewer import Viewer
 from models.accounts import Account, IdentityKind, fold_email
-from models.database import any_of, fetch, for_update
+from models.database import any_of, fetch
 from models.email_changes import LINK_LASTS
 from models.instants import as_instant, utc_now
 from models.letters import mail
 from models.reads import reads
 from models.refusals import BadUserInput, CodeInvalid, IdentityTaken, NotFound, RateLimited
 from models.sign_in_methods import masked
+from models.standing import Deed
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Linked
 from resolvers.passwords import owner_of
@@ -82,13 +84,16 @@ async def _ask(work: Work, viewer: Viewer, settings: Settings, email: str) -> No
     )
     work.record(viewer, "email_change_requested", "account", account_id)
     if viewer.account.email:
-        mail(work, "email_change_requested", viewer.account.email, viewer.account.language, masked=masked(EMAIL, subject) or "")
+        told = masked(EMAIL, subject) or ""
+        mail(work, "email_change_requested", viewer.account.email, viewer.account.language, account_id=account_id, masked=told)
     if had_enough:
         return
+    # Both are the letter of whoever asks: a copy of their data tells the same of either.
     if owner is None:
-        mail(work, "confirm_email", email, viewer.account.language, link=f"{settings.base_url}/confirm-email?token={token}")
+        link = f"{settings.base_url}/confirm-email?token={token}"
+        mail(work, "confirm_email", email, viewer.account.language, account_id=account_id, link=link)
     else:
-        mail(work, "email_taken", owner[1], owner[2])
+        mail(work, "email_taken", owner[1], owner[2], account_id=account_id)
 
 
 async def confirm_email_change(viewer: Viewer, token: str) -> Linked:
@@ -115,7 +120,7 @@ async def _give_up(work: Work, viewer: Viewer, token: str) -> None:
 @unit_of_work
 async def _confirm(work: Work, viewer: Viewer, token: str) -> Linked:
     account_id = viewer.require_buyer()
-    ((old, language),) = await work.fetch("SELECT email, language FROM account WHERE id = $1" + for_update(), account_id)
+    before = await hold_in_standing(viewer, Deed.CHANGE_WAYS_IN)
     known = token_hash(token), account_id, utc_now()
     found = await work.fetch("SELECT email, subject FROM email_change WHERE token_hash = $1 AND account_id = $2 AND ends_at > $3", *known)
     if not found:
@@ -129,8 +134,8 @@ async def _confirm(work: Work, viewer: Viewer, token: str) -> Linked:
     await work.execute("UPDATE account SET email = $1 WHERE id = $2", email, account_id)
     await work.execute("DELETE FROM password_reset WHERE account_id = $1", account_id)  # links that went to the address before
     work.record(viewer, "email_changed", "account", account_id)
-    for address in filter(None, {old, email}):
-        mail(work, "email_changed", address, language, masked=masked(EMAIL, subject) or "")
+    for address in filter(None, {before.email, email}):
+        mail(work, "email_changed", address, before.language, account_id=account_id, masked=masked(EMAIL, subject) or "")
     account = await reads(Account).one("id = $1", account_id)
     assert account is not None
     return Linked(account, await rotate(work, viewer))

@@ -82,7 +82,7 @@ async def _put_off(work: Work, account_id: int, erase_at: datetime, now: datetim
     await set_timer(work, ERASURE, account_id, erase_at)
     work.record(None, "account_erasure_put_off", "account", account_id)
     if email and not told:
-        mail(work, "account_erasure_put_off", email, language, when=as_text(erase_at))
+        mail(work, "account_erasure_put_off", email, language, account_id=account_id, when=as_text(erase_at))
 
 
 @unit_of_work(seconds=SECONDS)

@@ -169,9 +169,9 @@ async def _keep(work: Work, export_id: int, account_id: int, content: bytes) -> 
         return
     link = f"{opened().settings.base_url}/export?token={token}"
     if address.kind is IdentityKind.EMAIL:
-        mail(work, "export_ready", address.to, address.language, link=link)
+        mail(work, "export_ready", address.to, address.language, account_id=account_id, link=link)
     else:
-        sms(work, "export_ready_sms", address.to, address.language, link=link)
+        sms(work, "export_ready_sms", address.to, address.language, account_id=account_id, link=link)
 
 
 async def _address_of(account_id: int) -> Address | None:

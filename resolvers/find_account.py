@@ -100,6 +100,6 @@ async def _tell(work: Work, owner: Owner) -> None:
         return
     work.record(None, "account_searched", "account", owner.account_id)
     if subject is not None:
-        mail(work, "found_account", as_proved(subject, owner.email), owner.language, ways=told_ways(owner.ways))
+        mail(work, "found_account", as_proved(subject, owner.email), owner.language, account_id=owner.account_id, ways=told_ways(owner.ways))
     elif phone is not None and not await count_sms(most_sms(opened().settings, is_owner=False)):
-        sms(work, "found_account_sms", phone, owner.language, ways=told_ways(owner.ways))
+        sms(work, "found_account_sms", phone, owner.language, account_id=owner.account_id, ways=told_ways(owner.ways))

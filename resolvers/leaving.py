@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from auth.in_standing import hold_in_standing
 from auth.sessions import end_other_sessions
 from auth.step_up import require_recent
 from auth.viewer import Viewer
@@ -15,6 +16,7 @@ from models.orders import Order
 from models.protection import AFTER_SALE
 from models.reads import reads
 from models.refusals import Unauthenticated
+from models.standing import Deed
 from models.timers import set_timer, stop_timer
 from models.unit_of_work import Work, unit_of_work
 
@@ -43,7 +45,7 @@ async def delete_account(work: Work, viewer: Viewer) -> datetime:
     """
     account_id = viewer.require_buyer()
     await require_recent(viewer)
-    leaver = await locked_leaver(work, account_id)
+    leaver = await hold_in_standing(viewer, Deed.LEAVE)
     require_free(await reads(Order).where(UNSETTLED, account_id, viewer.now - AFTER_SALE), viewer.now)
     begun = await work.fetch(
         "INSERT INTO account_deletion (account_id, requested_at, erase_at) VALUES ($1, $2, $3) "
@@ -58,7 +60,7 @@ async def delete_account(work: Work, viewer: Viewer) -> datetime:
     await set_timer(work, ERASURE, account_id, viewer.now + GRACE)
     work.record(viewer, "account_deletion_requested", "account", account_id)
     if leaver.email:
-        mail(work, "account_deletion_requested", leaver.email, leaver.language, when=as_text(viewer.now + GRACE))
+        mail(work, "account_deletion_requested", leaver.email, leaver.language, account_id=account_id, when=as_text(viewer.now + GRACE))
     erase_at = as_instant(begun[0][0])
     assert erase_at is not None
     return erase_at
@@ -78,7 +80,7 @@ async def keep_account(work: Work, viewer: Viewer) -> None:
     await stop_timer(work, ERASURE, account_id)
     work.record(viewer, "account_kept", "account", account_id)
     if leaver.email:
-        mail(work, "account_kept", leaver.email, leaver.language)
+        mail(work, "account_kept", leaver.email, leaver.language, account_id=account_id)
 
 
 async def locked_leaver(work: Work, account_id: int) -> Leaver:

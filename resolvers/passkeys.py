@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from auth.guessing import require_few
+from auth.in_standing import hold_in_standing
 from auth.passkeys import (
     Assertion,
     Challenge,
@@ -23,13 +24,14 @@ from auth.policy import Policy, policy_of
 from auth.sessions import new_token
 from auth.step_up import prove, require_recent
 from auth.viewer import Viewer
-from models.accounts import IdentityKind, hold_account
+from models.accounts import IdentityKind
 from models.database import fetch, for_update
 from models.instants import utc_now
 from models.passkeys import goes_on, require_passkey_name, require_room
 from models.refusals import BadUserInput, CodeInvalid, IdentityTaken, NotFound
 from models.sessions import IN_BROWSER, Stay
 from models.sign_in_methods import Method
+from models.standing import Deed
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Entry, enter
 from resolvers.sign_in_methods import by_accounts
@@ -100,7 +102,7 @@ async def add_passkey(viewer: Viewer, settings: Settings, challenge_id: str, cre
 async def _add(work: Work, viewer: Viewer, policy: Policy, made: MadePasskey, name: str) -> OwnMethod:
     account_id = viewer.require_buyer()
     # Two that are added at once both count the others: the account's row lets them pass one by one.
-    await hold_account(work, account_id)
+    await hold_in_standing(viewer, Deed.CHANGE_WAYS_IN)
     ((passkeys,),) = await work.fetch(f"SELECT count(*) {_OF_ACCOUNT}", account_id)
     require_room(passkeys)
     identity_id = await _identify(work, account_id, made.subject)

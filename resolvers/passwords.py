@@ -102,7 +102,7 @@ async def _change(work: Work, viewer: Viewer, stored: str, renewed: str) -> str:
     await end_other_sessions(work, account.id, viewer.session_id)
     work.record(viewer, "password_changed", "account", account.id)
     if account.email:
-        mail(work, "password_changed", account.email, account.language)
+        mail(work, "password_changed", account.email, account.language, account_id=account.id)
     return await rotate(work, viewer)
 
 
@@ -142,12 +142,13 @@ async def _post_link(work: Work, viewer: Viewer, settings: Settings, email: str,
         withhold_mail(work)
         return
     if owner is None:
-        mail(work, "no_account", email.strip(), viewer.language)
+        mail(work, "no_account", email.strip(), viewer.language, account_id=None)
         return
     account_id, address, language = owner
     # Nobody's deed: in a copy of their own data whoever asked, signed in elsewhere, would read that the address is known.
     work.record(None, "password_reset_requested", "account", account_id)
-    mail(work, "reset_password", address, language, link=f"{settings.base_url}/reset-password?token={token}")
+    link = f"{settings.base_url}/reset-password?token={token}"
+    mail(work, "reset_password", address, language, account_id=account_id, link=link)
 
 
 async def owner_of(work: Work, subject: str) -> tuple[int, str, str] | None:
@@ -208,7 +209,7 @@ async def _reset(work: Work, viewer: Viewer, token: str, renewed: str) -> None:
     ((email, language),) = await work.fetch("SELECT email, language FROM account WHERE id = $1", account_id)
     if email:
         await forget_account(subject_of(email))
-        mail(work, "password_changed", email, language)
+        mail(work, "password_changed", email, language, account_id=account_id)
 
 
 async def set_password(work: Work, account_id: int, hashed: str) -> None:

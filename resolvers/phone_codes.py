@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from auth.in_standing import hold_in_standing
 from auth.passwords import Passwords
 from auth.phone_codes import Tried, Wanted, send_code, try_code, use_code
 from auth.phones import parse_phone
@@ -10,7 +11,6 @@ from auth.sessions import rotate
 from auth.step_up import require_recent
 from auth.viewer import Viewer
 from models.accounts import Account, IdentityKind
-from models.database import for_update
 from models.instants import utc_now
 from models.phone_codes import CodePurpose
 from models.reads import reads
@@ -112,10 +112,9 @@ async def _sign_up(work: Work, viewer: Viewer, settings: Settings, phone: str, n
 async def _link(work: Work, viewer: Viewer, tried: Tried) -> Linked:
     """Make the number the viewer's own, in place of the one that they had."""
     account_id = viewer.require_buyer()
-    viewer.require_may(Deed.CHANGE_WAYS_IN)
+    await hold_in_standing(viewer, Deed.CHANGE_WAYS_IN)
     await require_recent(viewer)
     await use_code(work, tried)
-    await work.fetch("SELECT 1 FROM account WHERE id = $1" + for_update(), account_id)
     await work.execute("DELETE FROM identity WHERE kind = $1 AND account_id = $2", PHONE, account_id)
     if not await _identify(work, account_id, tried.phone):
         raise IdentityTaken(field="challengeId")

@@ -10,8 +10,9 @@ from typing import ParamSpec, TypeVar
 from babel.core import get_global
 from babel.numbers import get_territory_currencies
 
+from auth.in_standing import hold_in_standing
 from auth.policy import Policy, policy_of
-from auth.provider_sign_in import Begun, open_flow
+from auth.provider_sign_in import Adding, Begun, open_flow
 from auth.providers.provider import Profile, Provider
 from auth.sessions import end_other_sessions, rotate
 from auth.step_up import require_recent
@@ -24,8 +25,8 @@ from models.standing import Deed, require_may
 from models.storage_failures import is_taken
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Entry
-from resolvers.second_factor import enter_or_ask, entered, forget_second_factor
-from resolvers.sign_in_notices import tell
+from resolvers.provider_identities import add_identity, notify, owner_of_identity
+from resolvers.second_factor import Asked, enter_or_ask, entered, forget_second_factor, has_second_factor
 from resolvers.sign_up import forget_unproved
 from settings import Settings
 
@@ -63,10 +64,9 @@ async def sign_in_by(viewer: Viewer, settings: Settings, provider: Provider, pro
 
     Raises:
         Refusal: ACCOUNT_LINK_REQUIRES_SIGN_IN, an account has proved the profile's address. SignUpClosed: the policy opens
-            no account in this way, or has closed the provider for the account's region altogether. SecondFactorRequired.
+            no account in this way, or has closed the provider, or adding it, in the account's region. SecondFactorRequired.
     """
-    account_id = await _once_more(_arrive, viewer, policy_of(settings), provider, profile, region)
-    return entered(await enter_or_ask(viewer, settings, account_id))
+    return entered(await _once_more(_arrive, viewer, settings, provider, profile, region))
 
 
 async def link(viewer: Viewer, settings: Settings, provider: Provider, profile: Profile) -> str:
@@ -76,7 +76,6 @@ async def link(viewer: Viewer, settings: Settings, provider: Provider, profile: 
         NotInStanding. IdentityTaken: another account signs in with it. SignUpClosed: the policy does not let it be added.
     """
     viewer.require_buyer()
-    viewer.require_may(Deed.CHANGE_WAYS_IN)
     policy_of(settings).require_link(viewer.account.region, provider.kind)
     return await _once_more(_link, viewer, provider, profile)
 
@@ -93,35 +92,37 @@ async def _once_more(unit: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P
 
 @unit_of_work
 async def _link(work: Work, viewer: Viewer, provider: Provider, profile: Profile) -> str:
-    account_id = viewer.require_buyer()
-    owner = await _owner(work, provider.kind, profile.subject)
+    account_id = (await hold_in_standing(viewer, Deed.CHANGE_WAYS_IN)).id
+    owner = await owner_of_identity(work, provider.kind, profile.subject)
     if owner not in (None, account_id):
         raise IdentityTaken
     if owner is None:
-        await _add_identity(work, viewer, account_id, provider, profile)
-        await _notify(work, account_id, provider)
+        await add_identity(work, viewer, account_id, provider.kind, profile.subject)
+        await notify(work, account_id, provider.kind)
     return await rotate(work, viewer)
 
 
 @unit_of_work
-async def _arrive(work: Work, viewer: Viewer, policy: Policy, provider: Provider, profile: Profile, region: str) -> int:
-    """The account of the profile's owner."""
-    owner = await _owner(work, provider.kind, profile.subject)
+async def _arrive(work: Work, viewer: Viewer, settings: Settings, provider: Provider, profile: Profile, region: str) -> Entry | Asked:
+    account_id, adding = await _account_of(work, viewer, policy_of(settings), provider, profile, region)
+    return await enter_or_ask(viewer, settings, account_id, adding=adding)
+
+
+async def _account_of(
+    work: Work, viewer: Viewer, policy: Policy, provider: Provider, profile: Profile, region: str
+) -> tuple[int, Adding | None]:
+    """The account of the profile's owner, and what is added to it only once its second factor is answered."""
+    owner = await owner_of_identity(work, provider.kind, profile.subject)
     if owner is not None:
         ((home,),) = await work.fetch("SELECT region FROM account WHERE id = $1", owner)
         policy.require_sign_in(home, provider.kind)
-        return owner
+        return owner, None
     if profile.email is not None:
-        known = await _of_address(work, viewer, provider, profile)
+        known = await _of_address(work, viewer, policy, provider, profile)
         if known is not None:
             return known
     policy.require_sign_up(region, provider.kind)
-    return await _open_account(work, viewer, provider, profile, region)
-
-
-async def _owner(work: Work, kind: IdentityKind, subject: str) -> int | None:
-    found = await work.fetch("SELECT account_id FROM identity WHERE kind = $1 AND subject = $2", kind.value, subject)
-    return found[0][0] if found else None
+    return await _open_account(work, viewer, provider, profile, region), None
 
 
 def gives_out_mailboxes(kind: IdentityKind, profile: Profile) -> bool:
@@ -136,33 +137,41 @@ def is_same_mailbox(told: str, proved: str | None) -> bool:
     return told.isascii() and (proved or "").isascii()
 
 
-async def _of_address(work: Work, viewer: Viewer, provider: Provider, profile: Profile) -> int | None:
+async def _of_address(work: Work, viewer: Viewer, policy: Policy, provider: Provider, profile: Profile) -> tuple[int, Adding | None] | None:
     """The account that has the profile's address, if the provider may open it; None where nobody has proved the address.
 
+    The provider is added to it, where it has a second factor once that is answered: the mailbox alone opens nothing there.
+
     Raises:
-        Refusal: ACCOUNT_LINK_REQUIRES_SIGN_IN. NotInStanding: the account is blocked, and gets no further way in.
+        Refusal: ACCOUNT_LINK_REQUIRES_SIGN_IN. SignUpClosed: the policy lets nobody of the account's region add the provider.
+        NotInStanding: the account is blocked, and gets no further way in.
     """
     assert profile.email is not None
     # The update holds the row, so that the address is neither proved nor given up meanwhile.
     found = await work.fetch(
-        "UPDATE identity SET subject = subject WHERE kind = $1 AND subject = $2 RETURNING account_id, verified_at",
+        "UPDATE identity SET subject = subject WHERE kind = $1 AND subject = $2 RETURNING id, account_id, verified_at",
         IdentityKind.EMAIL.value,
         fold_email(profile.email),
     )
     if not found:
         return None
-    account_id, verified_at = found[0]
+    address_id, account_id, verified_at = found[0]
     account = await reads(Account).one("id = $1", account_id)
     assert account is not None
     proven = gives_out_mailboxes(provider.kind, profile) and is_same_mailbox(profile.email, account.email)
     if verified_at is None:
-        return await _claimed(work, viewer, account_id, provider, profile) if proven else None
+        proven = proven and policy.way(account.region, provider.kind).link
+        claimed = await _claimed(work, viewer, account_id, provider, profile) if proven else None
+        return None if claimed is None else (claimed, None)
     if not proven:
         raise Refusal(ErrorCode.ACCOUNT_LINK_REQUIRES_SIGN_IN)
+    policy.require_link(account.region, provider.kind)
     require_may(account, Deed.CHANGE_WAYS_IN, viewer.now)
-    await _add_identity(work, viewer, account_id, provider, profile)
-    await _notify(work, account_id, provider)
-    return account_id
+    if await has_second_factor(work, account_id):
+        return account_id, Adding(provider.kind, profile.subject, address_id)
+    await add_identity(work, viewer, account_id, provider.kind, profile.subject)
+    await notify(work, account_id, provider.kind)
+    return account_id, None
 
 
 async def _claimed(work: Work, viewer: Viewer, account_id: int, provider: Provider, profile: Profile) -> int | None:
@@ -188,7 +197,7 @@ async def _claimed(work: Work, viewer: Viewer, account_id: int, provider: Provid
     name = profile.name or provider.title
     await work.execute("UPDATE account SET phone = NULL, display_name = $1 WHERE id = $2", name, account_id)
     work.record(viewer, "account_claimed", "account", account_id)
-    await _add_identity(work, viewer, account_id, provider, profile)
+    await add_identity(work, viewer, account_id, provider.kind, profile.subject)
     return account_id
 
 
@@ -206,21 +215,5 @@ async def _open_account(work: Work, viewer: Viewer, provider: Provider, profile:
     account_id = found[0][0]
     await work.create_counters([account_id])
     work.record(viewer, "account_created", "account", account_id, by=provider.kind.value)
-    await _add_identity(work, viewer, account_id, provider, profile)
+    await add_identity(work, viewer, account_id, provider.kind, profile.subject)
     return account_id
-
-
-async def _add_identity(work: Work, viewer: Viewer, account_id: int, provider: Provider, profile: Profile) -> None:
-    await work.execute(
-        "INSERT INTO identity (account_id, kind, subject, verified_at) VALUES ($1, $2, $3, $4)",
-        account_id,
-        provider.kind.value,
-        profile.subject,
-        utc_now(),
-    )
-    work.record(viewer, "identity_added", "account", account_id, kind=provider.kind.value)
-
-
-async def _notify(work: Work, account_id: int, provider: Provider) -> None:
-    """Tell the account's owner by mail that there is one more way in."""
-    await tell(work, account_id, "sign_in_method_added", kind=provider.kind.value, masked="")

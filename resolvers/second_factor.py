@@ -1,9 +1,11 @@
 """The second factor: asked for after the first proof of whichever way of signing in, and answered by a code."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
+from auth.provider_sign_in import Adding, carried, carrying
 from auth.second_factor import count_code, forget_wrong_codes, spend_code
 from auth.sessions import new_token, token_hash
 from auth.viewer import Viewer
@@ -13,8 +15,10 @@ from models.instants import as_instant, utc_now
 from models.refusals import CodeAttemptsExceeded, CodeInvalid, Failure, RateLimited, SecondFactorRequired
 from models.second_factor import CHALLENGE_LASTS, MOST_TRIES
 from models.sessions import IN_BROWSER, Stay
+from models.standing import NotInStanding
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Entry, enter
+from resolvers.provider_identities import add_by_mailbox
 from resolvers.sign_in_notices import tell, tell_of_guesses
 from settings import Settings
 
@@ -44,11 +48,19 @@ async def by_accounts(account_ids: Iterable[int]) -> dict[int, InForce]:
     return {account_id: InForce(as_instant(enabled_at), left) for account_id, enabled_at, left in found}  # type: ignore[arg-type]
 
 
+async def has_second_factor(work: Work, account_id: int) -> bool:
+    """Whether sign-ins to the account are asked for a code; until the unit ends that does not change."""
+    await share_account(work, account_id)
+    return account_id in await by_accounts([account_id])
+
+
 @unit_of_work
-async def enter_or_ask(work: Work, viewer: Viewer, settings: Settings, account_id: int, stay: Stay = IN_BROWSER) -> Entry | Asked:
+async def enter_or_ask(
+    work: Work, viewer: Viewer, settings: Settings, account_id: int, stay: Stay = IN_BROWSER, adding: Adding | None = None
+) -> Entry | Asked:
     """What a right first proof opens: a session, or a challenge where the account has a second factor.
 
-    An answer and no exception: the challenge, and what the first proof has used up, are to be committed. Whoever calls this
+    The challenge's answer adds the provider that is `adding`. An answer and no exception: the challenge, and what the first proof has used up, are to be committed. Whoever calls this
     hands the answer through `entered` once they are.
     """
     # A second factor ends the sessions that it finds when it goes on: one that begins just now is to see it, or be found.
@@ -57,6 +69,8 @@ async def enter_or_ask(work: Work, viewer: Viewer, settings: Settings, account_i
     if found is None:
         return await enter(viewer, settings, account_id, stay)
     challenge, at = new_token(), utc_now()
+    if adding is not None:
+        challenge = await carrying(challenge, account_id, adding, settings)
     await work.execute(
         "INSERT INTO second_factor_challenge (challenge_hash, account_id, device_hash, created_at, ends_at, tries) "
         "VALUES ($1, $2, $3, $4, $5, 0)",
@@ -136,10 +150,24 @@ async def _answer(
         "UPDATE second_factor_challenge SET used_at = $1 WHERE challenge_hash = $2 AND used_at IS NULL", utc_now(), token_hash(challenge)
     ):
         raise CodeInvalid(field="code")  # of two right codes at once the second finds it used
-    if await spend_code(work, settings, account_id, code):
-        await tell(work, account_id, "recovery_code_used", left=str((await by_accounts([account_id]))[account_id].recovery_codes_left))
+    await spend_and_tell(work, settings, account_id, code)
     await tell_of_guesses(work, viewer, account_id, await forget_wrong_codes(viewer, account_id))
+    adding = await carried(challenge, account_id, settings)
+    if adding is not None:
+        with suppress(NotInStanding):  # whoever was blocked meanwhile comes in as before
+            await add_by_mailbox(work, viewer, account_id, adding)
     return await enter(viewer, settings, account_id, stay)
+
+
+async def spend_and_tell(work: Work, settings: Settings, account_id: int, code: str) -> None:
+    """Use up a code of the account's second factor; one on paper is told by mail, with how many there are still.
+
+    Raises:
+        CodeInvalid
+    """
+    if await spend_code(work, settings, account_id, code):
+        ((left,),) = await work.fetch("SELECT count(*) FROM recovery_code WHERE account_id = $1", account_id)
+        await tell(work, account_id, "recovery_code_used", left=str(left))
 
 
 async def forget_second_factor(work: Work, account_id: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from auth.guessing import count_attempt, forget_failures
 from auth.passwords import LONGEST, Passwords
-from auth.second_factor import count_code, forget_wrong_codes, spend_code
+from auth.second_factor import count_code, forget_wrong_codes
 from auth.sessions import end_other_sessions
 from auth.step_up import prove
 from auth.viewer import Viewer
@@ -16,6 +16,7 @@ from models.reads import reads
 from models.refusals import BadUserInput, InvalidCredentials, NotFound
 from models.sessions import Session
 from models.unit_of_work import Work, unit_of_work
+from resolvers.second_factor import spend_and_tell
 from settings import Settings
 
 _LIVE = "revoked_at IS NULL AND ends_at > $2 AND used_at > $3"
@@ -97,7 +98,7 @@ async def reauthenticate(viewer: Viewer, settings: Settings, passwords: Password
 
 @unit_of_work
 async def _prove_by_code(work: Work, viewer: Viewer, settings: Settings, account_id: int, code: str) -> datetime:
-    await spend_code(work, settings, account_id, code)
+    await spend_and_tell(work, settings, account_id, code)
     return await prove(viewer)
 
 

@@ -3,15 +3,17 @@
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
+from auth.in_standing import hold_in_standing
 from auth.phones import can_be_asked_for
 from auth.policy import Policy, Way
 from auth.step_up import require_recent
 from auth.viewer import Viewer
-from models.accounts import IdentityKind, hold_account, is_region
+from models.accounts import IdentityKind, is_region
 from models.database import any_of, fetch
 from models.instants import as_instant
 from models.refusals import BadUserInput, NotFound
 from models.sign_in_methods import REACHING, KnownPasskey, Method, has_credential, masked, require_unlinkable
+from models.standing import Deed
 from models.unit_of_work import Work, unit_of_work
 from resolvers.sign_in_notices import tell
 
@@ -66,7 +68,7 @@ async def unlink_sign_in_method(work: Work, viewer: Viewer, policy: Policy, meth
     account_id = viewer.require_buyer()
     await require_recent(viewer)
     # Two who take away one of the last two ways both see the other: the account's row lets them pass one by one.
-    await hold_account(work, account_id)
+    await hold_in_standing(viewer, Deed.CHANGE_WAYS_IN)
     methods = (await by_accounts([account_id], policy)).get(account_id, [])
     method = next((method for method in methods if method.id == method_id), None)
     if method is None:

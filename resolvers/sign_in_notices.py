@@ -12,7 +12,7 @@ async def tell(work: Work, account_id: int, template: str, **values: str) -> Non
     """Mail the account's owner, at the address in force when the unit calls; nothing where there is none."""
     ((email, language),) = await work.fetch("SELECT email, language FROM account WHERE id = $1", account_id)
     if email:
-        letters.mail(work, template, email, language, **values)
+        letters.mail(work, template, email, language, account_id=account_id, **values)
 
 
 async def tell_of_new_browser(work: Work, viewer: Viewer, account: Account) -> None:
@@ -28,7 +28,7 @@ async def tell_of_new_browser(work: Work, viewer: Viewer, account: Account) -> N
         account.id,
     )
     if before:
-        letters.mail(work, "new_sign_in", account.email, account.language, **_whence(viewer))
+        letters.mail(work, "new_sign_in", account.email, account.language, account_id=account.id, **_whence(viewer))
 
 
 async def tell_of_guesses(work: Work, viewer: Viewer, account_id: int, failures: int) -> None:

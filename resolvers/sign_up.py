@@ -118,12 +118,12 @@ async def _keep(work: Work, settings: Settings, given: GivenSignUp, hashed: str,
     )
     if owner is None:
         # Nothing that a stranger has typed goes into a mail to somebody who has not asked for it.
-        mail(work, "activate", given.email.strip(), given.language, link=f"{settings.base_url}/activate?token={token}")
+        mail(work, "activate", given.email.strip(), given.language, account_id=None, link=f"{settings.base_url}/activate?token={token}")
         return
     account_id, address, language = owner
     # Nobody's deed: in a copy of their own data whoever asked, signed in elsewhere, would read that the address is known.
     work.record(None, "sign_up_of_known_address", "account", account_id)
-    mail(work, "already_registered", address, language)
+    mail(work, "already_registered", address, language, account_id=account_id)
 
 
 async def activate(

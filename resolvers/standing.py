@@ -166,6 +166,7 @@ def _tell(work: Work, account: Any, decision: Decision) -> None:
         "standing_changed",
         account.email,
         account.language,
+        account_id=account.id,
         level=decision.level.value,
         reason=decision.reason.value if decision.reason else "",
         text=decision.text or "",

@@ -10,6 +10,7 @@ from models.readiness import require_writable
 from models.refusals import Failure
 from wire.process import Service
 
+LIVE, READY = "/health/live", "/health/ready"
 KNOWN_SECONDS = 1.0
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -32,4 +33,4 @@ def routes(service: Service) -> list[Route]:
         ready = bool(known["ready"]) and not service.draining
         return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503, headers=HEADERS)
 
-    return [Route("/health/live", live), Route("/health/ready", ready)]
+    return [Route(LIVE, live), Route(READY, ready)]

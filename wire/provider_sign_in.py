@@ -6,15 +6,13 @@ the account has a second factor the browser goes to the page that asks for its c
 """
 
 import dataclasses
-import html
 import re
 import secrets
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import orjson
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from auth.origins import origin_allowed, origin_of
@@ -23,25 +21,21 @@ from auth.providers.outbound import Rejected
 from auth.providers.provider import Provider
 from auth.sessions import new_token
 from auth.viewer import Viewer
-from delivery.texts import FALLBACK, spoken, text
 from models.refusals import ErrorCode, Failure, Refusal, SecondFactorRequired
 from resolvers import provider_sign_in
 from wire.account_pages import SECOND_FACTOR_PAGE
 from wire.cookies import device_cookie, device_cookie_name, oauth_cookie, oauth_cookie_name, session_cookie
-from wire.errors import TRY_AGAIN, RequestError, logged, request_errors
+from wire.errors import RequestError, logged
 from wire.exchange import ALWAYS
 from wire.handshake import cookie_value, credentials_of, header
-from wire.hosts import Hosts, Proxies
+from wire.hosts import Proxies
 from wire.http import MAX_QUERY_STRING
 from wire.process import Service
+from wire.refused import refusal
 
 RETURN_TO = re.compile(r"/[^/\\\x00-\x20\x7f][^\x00-\x20\x7f]*")
 LONGEST_RETURN = 500
 BROWSER = re.compile(r"[A-Za-z0-9_-]{43}")
-PAGE = """<!doctype html>
-<html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Kabinet</title>
-<p>{message}</p><p><small>{code}</small></p></html>
-"""
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -72,7 +66,7 @@ class Ways:
 
     def __init__(self, service: Service):
         self.service, self.settings = service, service.settings
-        self.hosts, self.proxies = Hosts(service.settings), Proxies(service.settings)
+        self.proxies = Proxies(service.settings)
 
     def guarded(self, work: Answer) -> Answer:
         """`work`, with its refusals as answers of the wire and the headers of every answer."""
@@ -101,8 +95,6 @@ class Ways:
         Raises:
             RequestError
         """
-        if not self.hosts.is_known((header(request.scope, b"host") or "").encode("latin-1")):
-            raise RequestError(400, ErrorCode.BAD_REQUEST)
         if request.path_params["provider"] not in self.service.providers:
             raise RequestError(404, ErrorCode.NOT_FOUND)
         if request.method != "GET":  # a HEAD, too, would use the state up
@@ -173,12 +165,15 @@ class Ways:
         return f"{self.settings.base_url}/auth/{request.path_params['provider']}/callback"
 
     def _require_own_page(self, request: Request) -> None:
-        """Refuse to link from a stranger's page, which could have the browser signed in to the stranger's provider.
+        """Refuse to link from anywhere but a page of ours: a stranger may have had the browser signed in to the stranger's
+        account at the provider, which would then open the buyer's.
+
+        `none` is no page of ours: so comes what is typed, and what another app opens, such as a link in a mail.
 
         Raises:
             RequestError: CSRF_REJECTED.
         """
-        if header(request.scope, b"sec-fetch-site") in ("same-origin", "none"):
+        if header(request.scope, b"sec-fetch-site") == "same-origin":
             return
         referer = header(request.scope, b"referer")
         if not referer or not origin_allowed(origin_of(referer), header(request.scope, b"host") or "", self.settings):
@@ -204,19 +199,3 @@ def _require_navigation(request: Request) -> None:
     mode, goes_to = header(request.scope, b"sec-fetch-mode") or "navigate", header(request.scope, b"sec-fetch-dest") or "document"
     if (mode, goes_to) != ("navigate", "document"):
         raise RequestError(403, ErrorCode.CSRF_REJECTED)
-
-
-def refusal(request: Request, refused: RequestError | Failure, request_id: str | None = None) -> Response:
-    """A small page for a browser, the wire's JSON for a program."""
-    language = spoken(header(request.scope, b"accept-language")) or FALLBACK
-    if isinstance(refused, RequestError):
-        status, headers = refused.status, dict(refused.headers)
-    else:
-        status, headers = 503 if refused.code in TRY_AGAIN else 429 if refused.code is ErrorCode.RATE_LIMITED else 500, {}
-        if refused.retry_after_seconds is not None:
-            headers["Retry-After"] = str(refused.retry_after_seconds)
-    if "text/html" in (header(request.scope, b"accept") or ""):
-        message = html.escape(text(refused.text, language, **refused.values))
-        return HTMLResponse(PAGE.format(language=language, message=message, code=refused.code.value), status, headers)
-    body = orjson.dumps({"errors": request_errors(refused, request_id or secrets.token_hex(8), language)})
-    return Response(body, status, headers, media_type="application/json")

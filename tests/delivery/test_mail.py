@@ -47,7 +47,7 @@ def channel(server: MailServer, **given: object) -> Mail:
 
 @unit_of_work
 async def post(work: Work, count: int = 1, to: str = "anna@demo.example") -> list[str]:
-    return [letters.mail(work, "new_sign_in", to, "en", **VALUES) for _ in range(count)]
+    return [letters.mail(work, "new_sign_in", to, "en", account_id=None, **VALUES) for _ in range(count)]
 
 
 @unit_of_work
@@ -70,7 +70,7 @@ async def erase(work: Work) -> None:
 
 @unit_of_work
 async def post_and_roll_back(work: Work) -> None:
-    letters.mail(work, "new_sign_in", "anna@demo.example", "en", **VALUES)
+    letters.mail(work, "new_sign_in", "anna@demo.example", "en", account_id=None, **VALUES)
     await work.finish()
     raise NotFound
 
@@ -202,7 +202,7 @@ async def test_a_server_that_says_nothing_is_given_up_in_time(monkeypatch):
         server = MailServer(port=listening.sockets[0].getsockname()[1])
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5):
-                await channel(server)(message("new_sign_in", "en", **VALUES))
+                await channel(server)(message("new_sign_in", "en", account_id=None, **VALUES))
         await asyncio.wait_for(closed.wait(), 5)
 
 
@@ -261,7 +261,7 @@ async def test_the_wait_for_a_turn_is_not_the_servers_fault(monkeypatch):
         await asyncio.sleep(0.5)
 
     async with mail_server() as server:
-        await channel(server)(message("new_sign_in", "en", **VALUES), late)
+        await channel(server)(message("new_sign_in", "en", account_id=None, **VALUES), late)
     assert len(server.taken) == 1
 
 

@@ -259,6 +259,18 @@ async def test_a_code_proves_again_who_asks_and_so_does_the_password(shop: Shop)
     assert (await given(buyer, PROVE, password=PASSWORD))["code"] == "INVALID_CREDENTIALS"
 
 
+async def test_a_proof_by_a_recovery_code_is_told_by_mail_and_one_by_the_authenticator_is_not(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    authenticator = await turn_on(buyer)
+    for wrong in (authenticator.wrong(), "ABCD-EFGH-IJKL-MNOP"):
+        assert (await given(buyer, PROVE, code=wrong))["code"] == "CODE_INVALID"
+    assert (await given(buyer, PROVE, code=await authenticator.code()))["__typename"] == "Reauthenticated"
+    assert [letter["template"] for letter in await letters(buyer.email)] == ["second_factor_on"]
+    assert (await given(buyer, PROVE, code=authenticator.recovery_codes[0]))["__typename"] == "Reauthenticated"
+    told = (await letters(buyer.email))[1:]
+    assert [(letter["template"], letter["values"]) for letter in told] == [("recovery_code_used", {"left": "9"})]
+
+
 async def test_a_proof_is_the_password_or_a_code_and_a_code_needs_a_second_factor(shop: Shop) -> None:
     buyer = await shop.buyer()
     for wrong in ({}, {"password": PASSWORD, "code": "123456"}, {"password": None}):

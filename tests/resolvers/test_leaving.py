@@ -10,12 +10,16 @@ from models.accounts import Account
 from models.activity import Activity
 from models.database import fetch
 from models.leaving import AccountDeletion, Erasure
+from models.outbox import OutboxMessage
+from models.personal_data import TABLES, bound
 from models.timers import TimerRow
 from models.unit_of_work import unit_of_work
-from resolvers.erasures import erase_due_accounts
+from resolvers.erasures import erase_due_accounts, owner_of_rows
 from tests.auth.test_sign_in import attempt
 from tests.resolvers.orders import put_order
 from tests.resolvers.sign_ups import activated
+from tests.resolvers.test_email_changes import ask, asked, confirm
+from tests.resolvers.test_phone_codes import request
 from tests.rows import account_of, change, letters
 from tests.shop import PASSWORD, Buyer, Shop
 from tests.wire.test_live import as_buyer, port_of
@@ -298,3 +302,40 @@ async def test_what_a_late_request_wrote_goes_an_hour_later(shop: Shop) -> None:
     assert (await Account.get(id=account_id)).email is None
     assert await fetch("SELECT 1 FROM identity WHERE account_id = $1", account_id) == []
     assert not await TimerRow.filter(subject_id=account_id).exists()
+
+
+async def waiting(*recipients: str) -> list[tuple[str, str]]:
+    """The letters to these that the outbox holds: to whom, and in which words."""
+    held = [message.payload for message in await OutboxMessage.all().order_by("id")]
+    return [(payload["to"], payload["template"]) for payload in held if payload.get("to") in recipients]
+
+
+async def test_letters_to_addresses_from_before_go_with_the_account_and_those_of_others_there_stay(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    old, new, wanted, number = buyer.email, "second@left.example", "third@left.example", "+79165557101"
+    assert (await confirm(buyer, await asked(buyer, new)))["__typename"] == "EmailChanged"
+    await asked(buyer, wanted)
+    assert (await request(shop, number, "LINK", buyer))["__typename"] == "PhoneCodeRequested"
+    other = await shop.buyer(email=old)  # whose it is now
+    await shop.sign_in({"email": old, "password": PASSWORD, "externalId": other.external_id})
+    everything = [(old, "email_change_requested"), (new, "confirm_email"), (old, "email_changed"), (new, "email_changed")]
+    everything += [(new, "email_change_requested"), (wanted, "confirm_email"), (number, "phone_code"), (old, "new_sign_in")]
+    found = await waiting(old, new, wanted, number)
+    assert sorted(found) == sorted(everything)
+    await change("UPDATE outbox SET dead_at = wanted_at, due_at = NULL WHERE id IN (SELECT min(id) FROM outbox)")
+    await leave(buyer)
+    await shop.advance(days=7)
+    await shop.work()
+    assert await waiting(old, new, wanted, number) == [(old, "new_sign_in")]
+
+
+async def test_a_copy_of_ones_data_tells_the_same_of_an_address_that_is_anothers_and_one_that_is_not(shop: Shop) -> None:
+    counts = []
+    for wanted in ((await shop.buyer()).email, "nobodys@left.example"):
+        buyer = await shop.buyer()
+        await change("DELETE FROM outbox")
+        await change("DELETE FROM guess")
+        assert (await ask(buyer, wanted))["__typename"] == "EmailChangeRequested"
+        sql, params = bound(f"SELECT kind, attempts FROM outbox WHERE {TABLES['outbox'].rows}", await owner_of_rows(await account_of(buyer)))
+        counts.append([tuple(row) for row in await fetch(sql, *params)])
+    assert counts[0] == counts[1] == [("mail", 0)] * 2

@@ -15,6 +15,7 @@ from models.email_changes import EmailChange
 from models.instants import utc_now
 from models.outbox import OutboxMessage
 from models.passwords import PasswordReset
+from models.provider_sign_in import ProviderSignIn
 from models.sessions import KnownDevice, Session
 from models.sign_up import SignUp
 from resolvers.provider_sign_in import gives_out_mailboxes
@@ -278,11 +279,17 @@ async def test_what_one_session_began_no_other_finishes(provided: Shop, browser:
     assert await Identity.filter(kind=IdentityKind.VK).count() == 0
 
 
-async def test_a_strangers_page_cannot_have_a_provider_added(provided: Shop, browser: Browser) -> None:
+async def test_a_strangers_page_or_mail_cannot_have_a_provider_added(provided: Shop, browser: Browser) -> None:
+    """A stranger has the browser signed in to the stranger's own account at the provider, which needs no click there, and the
+    buyer, who has proved who they are lately, follow a link that adds it: the stranger would sign in as the buyer ever after.
+    From a page the browser says so (`cross-site`); from a mail or a messenger it says `none`, as of an address that is typed.
+    """
     buyer = await provided.buyer()
     browser.bring(buyer.token)
-    for headers in ({"sec_fetch_site": "cross-site"}, {}, {"referer": "https://evil.example/"}, {"sec_fetch_site": "same-site", "referer": "null"}):
+    before = await counted()
+    for headers in ({"sec_fetch_site": "cross-site"}, {"sec_fetch_site": "none"}, {}, {"referer": "https://evil.example/"}, {"sec_fetch_site": "same-site", "referer": "null"}):
         answer = await browser.get("/auth/google/login?link=1", **headers)
         assert answer.status_code == 403 and code_of(answer) == "CSRF_REJECTED"
-    for headers in ({"sec_fetch_site": "same-origin"}, {"sec_fetch_site": "none"}, {"referer": f"{provided.url}/settings"}):
+    assert await counted() == before and await ProviderSignIn.all().count() == 0
+    for headers in ({"sec_fetch_site": "same-origin"}, {"referer": f"{provided.url}/settings"}, {"sec_fetch_site": "same-site", "referer": f"{provided.url}/"}):
         assert state_of(await browser.start("google", "?link=1", **headers))

@@ -1,18 +1,28 @@
 """Standing: what staff decide, what the buyer is told, and what is refused then, wherever it is asked."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from models.accounts import Identity, Level, StandingReason
+from auth.credentials import Credentials, viewer_of
+from auth.passkeys import MadePasskey
+from auth.phone_codes import Tried
+from auth.policy import policy_of
+from auth.viewer import Viewer
+from models.accounts import Identity, IdentityKind, Level, StandingReason
 from models.activity import Activity
+from models.database import opened
 from models.favorites import Favorite
 from models.messages import Message
 from models.outbox import OutboxMessage
-from models.refusals import BadUserInput, NotFound, Refusal
-from models.standing import DEEDS, MAY, StandingChange
+from models.phone_codes import CodePurpose
+from models.refusals import BadUserInput, NotFound, Refusal, Unauthenticated
+from models.standing import DEEDS, MAY, Deed, NotInStanding, StandingChange
+from resolvers import email_changes, leaving, passkeys, phone_codes, provider_sign_in, sign_in_methods
 from resolvers.standing import Decision, ban, revoke_sessions
 from tests.resolvers.orders import ASK, CONFIRM, put_order, ship
 from tests.resolvers.standings import decide, standing_of
@@ -285,7 +295,7 @@ async def test_an_operator_bans_by_what_they_know_and_signs_out_everywhere(shop:
 
 async def test_nobody_is_signed_in_to_a_closed_account(shop: Shop) -> None:
     buyer = await shop.buyer()
-    await change("UPDATE account SET standing_level = 'CLOSED' WHERE id = $1", await account_of(buyer))
+    await change("UPDATE account SET standing_level = 'CLOSED', standing_reason = NULL, standing_text = NULL WHERE id = $1", await account_of(buyer))
     assert await buyer.codes("{ me { id } }") == ["UNAUTHENTICATED"]
     assert (await decide(shop, buyer, f"x-{buyer.external_id}"))["code"] == "WRONG_STATE"
     with pytest.raises(Refusal):
@@ -309,3 +319,26 @@ async def test_rows_of_decisions_are_only_added(shop: Shop) -> None:
         with pytest.raises(Exception, match="never"):
             await change(sql)
     assert (await StandingChange.get(account_id=await account_of(buyer))).level is Level.BLOCKED
+
+
+CHANGES_OF_WAYS: dict[str, Callable[[Viewer], Awaitable[Any]]] = {
+    "unlinkSignInMethod": lambda viewer: sign_in_methods.unlink_sign_in_method(viewer, policy_of(opened().settings), 0),
+    "confirmEmailChange": lambda viewer: email_changes.confirm_email_change(viewer, "x"),
+    "verifyPhoneCode": lambda viewer: phone_codes._link(viewer, Tried(0, "+79165550000", CodePurpose.LINK)),
+    "addPasskey": lambda viewer: passkeys._add(viewer, policy_of(opened().settings), MadePasskey("x", "x", "x", 0, "", False), "x"),
+    "link=1": lambda viewer: provider_sign_in._link(viewer, SimpleNamespace(kind=IdentityKind.VK), SimpleNamespace(subject="1")),  # type: ignore[arg-type]
+    "deleteAccount": lambda viewer: leaving.delete_account(viewer),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES_OF_WAYS)
+async def test_a_block_that_comes_while_a_change_of_the_ways_in_runs_is_seen_by_it(shop: Shop, name: str) -> None:
+    buyer = await shop.buyer()
+    viewer = await viewer_of(Credentials(bearer=buyer.token), shop.service.settings, await shop.now())
+    await decide(shop, buyer, f"{name}-{buyer.external_id}")
+    viewer.require_may(Deed.CHANGE_WAYS_IN)  # as the request has seen it
+    with pytest.raises(NotInStanding):
+        await CHANGES_OF_WAYS[name](viewer)
+    await change("UPDATE account SET standing_level = 'CLOSED', standing_reason = NULL, standing_text = NULL WHERE id = $1", viewer.account_id)
+    with pytest.raises(Unauthenticated):
+        await CHANGES_OF_WAYS[name](viewer)

@@ -20,7 +20,7 @@ VALUES = {"when": "2026-05-01T12:00:00Z", "address": "10.0.0.1", "agent": "<scri
 
 @unit_of_work
 async def post(work: Work, to: str = "anna@demo.example", **values: str) -> str:
-    return letters.mail(work, "new_sign_in", to, "en", **{**VALUES, **values})
+    return letters.mail(work, "new_sign_in", to, "en", account_id=None, **{**VALUES, **values})
 
 
 @unit_of_work
@@ -88,7 +88,7 @@ async def test_every_answer_is_as_closed_as_the_other_pages(empty: Shop) -> None
 async def test_a_letter_is_kept_once_and_only_the_latest_are(empty: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     channel = Mailbox(Writer("https://shop.example"))
     for _ in range(2):
-        await channel(message("new_sign_in", "en", **VALUES))
+        await channel(message("new_sign_in", "en", account_id=None, **VALUES))
     assert await Letter.all().count() == 1
     monkeypatch.setattr(mailbox, "KEPT", 5)
     for number in range(8):
