@@ -177,7 +177,7 @@ async def test_events_are_answered_the_same_both_ways(world: World, name: str) -
     for breadth_first in (True, False):
         engine = world.engine(breadth_first)
         events = execution.subscribe(engine, document, variables, world.context(world.filled.viewers["full"]))
-        async with asyncio.timeout(10), aclosing(events):
+        async with asyncio.timeout(60), aclosing(events):
             found.append([orjson.dumps((await anext(events)).payload) for _ in range(count)])
         assert engine.counts == {"planned" if breadth_first else "stock": count}
     assert found[0] == found[1]
