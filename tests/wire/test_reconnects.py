@@ -75,6 +75,8 @@ class Reader:
                 await raw.subscribe(DROPS, variables={"after": self.heard[-1]})
                 while len(self.heard) <= self.size.alerts or self.cuts < self.size.cuts:
                     message = await raw.hear(3600)
+                    if is_passing(message):
+                        raise EOFError
                     assert message["type"] == "next", message
                     self.heard.append(message["payload"]["data"]["priceDrops"]["cursor"])
             finally:
@@ -86,6 +88,8 @@ class Reader:
         }  # fmt: skip
         body = {"query": "subscription { priceDrops { cursor } }"}
         async with self.http.stream("POST", f"{node.address}/graphql", json=body, headers=headers) as stream:
+            if stream.status_code == 503:
+                raise EOFError
             assert stream.status_code == 200, await stream.aread()
             async for line in stream.aiter_lines():
                 if line.startswith("data:") and "priceDrops" in line:
@@ -93,6 +97,11 @@ class Reader:
                     if len(self.heard) > self.size.alerts and self.cuts >= self.size.cuts:
                         return
         raise EOFError  # the server has ended it: it is being restarted
+
+
+def is_passing(message: dict) -> bool:
+    """Whether the service asks to come back later, as it does where a machine is busy."""
+    return message["type"] == "error" and message["payload"][0]["extensions"]["code"] in ("OVERLOADED", "TIMEOUT")
 
 
 async def falling_prices(nodes: list[Node], size: Size) -> None:
