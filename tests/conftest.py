@@ -1,6 +1,6 @@
 """Fixtures that every folder of tests may use."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -9,6 +9,14 @@ from tests.databases import BOTH
 from tests.providers import Browser, Idp, browsing, forget_identities, open_idp
 from tests.shop import Shop, open_shop
 from tests.traffic import forget_traffic
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hashing_gives_way_to_nobody() -> Iterator[None]:
+    """Threads of a lower priority would wait for the other processes of the tests too, beyond every deadline of a request."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("auth.passwords.NICER", 0)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,7 @@ async def tell_server(statement: str) -> None:
 async def connected_server() -> asyncpg.Connection:
     """PostgreSQL as the tests reach it; without one the test is skipped, or fails where services are required."""
     try:
-        return await asyncpg.connect(f"{POSTGRES}/postgres", timeout=3)
+        return await asyncpg.connect(f"{POSTGRES}/postgres", timeout=30)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         line = f"no PostgreSQL at {POSTGRES} (KABINET_TEST_POSTGRES): {error}"
         if os.environ.get("KABINET_TEST_SERVICES") == "required":
@@ -95,8 +95,9 @@ async def connected_server() -> asyncpg.Connection:
 
 
 def settings_for(url: str, **given: object) -> Settings:
-    """Settings of the demo mode for this database; `given` goes first."""
-    return Settings(**{"mode": Mode.DEMO, "database_url": url, "database_pool_size": 5, "captcha_cost": 1, **given})  # type: ignore[arg-type]
+    """Settings of the demo mode for this database, with time for a machine that is busy; `given` goes first."""
+    usual = {"mode": Mode.DEMO, "database_url": url, "database_pool_size": 5, "captcha_cost": 1, "request_seconds": 60}
+    return Settings(**{**usual, **given})  # type: ignore[arg-type]
 
 
 @asynccontextmanager

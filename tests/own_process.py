@@ -30,7 +30,7 @@ class Node:
     def __init__(self, url: str, under: Sequence[str] = (), **settings: object):
         self.port, self.under = free_port(), under
         self.address = f"http://127.0.0.1:{self.port}"
-        given = {"mode": "production", "port": self.port, "database_url": url, "cost_bucket": False, "secret_key": "s" * 32, **settings}
+        given = {"mode": "production", "port": self.port, "database_url": url, "cost_bucket": False, "request_seconds": 60, "secret_key": "s" * 32, **settings}
         self.environment = {**os.environ, **{f"KABINET_{name.upper()}": str(value) for name, value in given.items()}}
         self.process: asyncio.subprocess.Process | None = None
 
@@ -39,7 +39,7 @@ class Node:
         began = time.monotonic()
         command = [*self.under, sys.executable, "server.py", "serve"]
         self.process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=self.environment, start_new_session=True)
-        async with httpx2.AsyncClient() as http, asyncio.timeout(30):
+        async with httpx2.AsyncClient() as http, asyncio.timeout(120):
             while not await self.is_ready(http):
                 assert self.process.returncode is None, "the server has ended"
                 await asyncio.sleep(0.02)
@@ -57,7 +57,7 @@ class Node:
         if self.process.returncode is None:
             os.killpg(self.process.pid, sent)
 
-    async def ended(self, seconds: float = 30) -> int:
+    async def ended(self, seconds: float = 60) -> int:
         """Its exit code."""
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), seconds)
@@ -103,7 +103,7 @@ def token_of(buyer: int) -> str:
 
 
 def staff_client(node: Node) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(base_url=node.address, headers={"authorization": f"Bearer {STAFF}"}, timeout=30)
+    return httpx2.AsyncClient(base_url=node.address, headers={"authorization": f"Bearer {STAFF}"}, timeout=60)
 
 
 async def set_price(staff: httpx2.AsyncClient, number: int, amount: str) -> str:

@@ -53,7 +53,7 @@ class Browser:
 
     def __init__(self, shop: Shop):
         self.shop = shop
-        self.http = httpx2.AsyncClient(base_url=shop.url, timeout=20)
+        self.http = httpx2.AsyncClient(base_url=shop.url, timeout=60)
 
     async def get(self, url: str, **headers: str) -> httpx2.Response:
         return await self.http.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})

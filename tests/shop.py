@@ -1,9 +1,12 @@
 """A running shop for tests: the real server on a real port, its clients, and factories that speak the staff half."""
 
+import asyncio
 import itertools
+import os
+import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +28,7 @@ from wire.process import Service
 from wire.socket_protocol import SocketProtocol
 
 PASSWORD = "correct horse battery"
+PORTS, MOST_WORKERS = range(11_000, 31_000), 10
 _numbers = itertools.count(1)
 
 
@@ -78,6 +82,16 @@ class Shop:
     async def work(self) -> None:
         """Let the worker do all that is due."""
         await until_idle(JOBS)
+
+    async def followed(self, topic: str, streams: int = 1) -> None:
+        """Wait until so many streams wait for news of the topic: each has read where it begins, and tells all that comes."""
+        async with asyncio.timeout(30):
+            while self.waits_for(topic) != streams:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+    def waits_for(self, topic: str) -> int:
+        """How many streams do so."""
+        return sum(listener._waiter is not None for listener in self.service.bus._listeners.get(topic, ()))
 
     async def now(self) -> datetime:
         """The domain's instant."""
@@ -167,10 +181,24 @@ class Buyer(Client):
         return f"{self.external_id.replace('-', '')}@shop.example"
 
 
+def _ports() -> Iterator[int]:
+    """This process's, in turn: other processes of one run of the tests have others."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = PORTS[number % MOST_WORKERS :: MOST_WORKERS]
+    start = random.SystemRandom().randrange(len(mine))
+    return itertools.cycle([*mine[start:], *mine[:start]])
+
+
+_own_ports = _ports()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port for a server that starts later: below those that the system gives to clients, and told to nobody else."""
+    for port in itertools.islice(_own_ports, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 @asynccontextmanager
@@ -179,7 +207,7 @@ async def open_shop(dialect: str, folder: Path, url: str | None = None, **given:
     async with nullcontext(url) if url else migrated_url(dialect, folder) as url:
         port = free_port()
         service = Service.put_together(settings_for(url, **{"port": port, "worker": False, **given}))
-        async with served(service, port), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+        async with served(service, port), httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
             token = await create_token("tests", SCOPES)
             yield Shop(service, f"http://127.0.0.1:{port}", Client(http), Client(http, token), http)
 

@@ -37,7 +37,7 @@ SIZES = [pytest.param(20, 40, id="short"), pytest.param(200, 300, id="long", mar
 
 async def add_favorites(node: Node, count: int) -> None:
     """Products 1, 2, 3, … one after the other, each acknowledged."""
-    async with httpx2.AsyncClient(base_url=node.address, headers={"authorization": f"Bearer {token_of(1)}"}) as http:
+    async with httpx2.AsyncClient(base_url=node.address, headers={"authorization": f"Bearer {token_of(1)}"}, timeout=60) as http:
         for number in range(1, count + 1):
             answer = await http.post("/graphql", json={"query": ADD, "variables": {"of": global_id("Product", number)}})
             assert answer.json() == {"data": {"addFavorite": {"__typename": "FavoriteAdded"}}}, answer.text
@@ -187,13 +187,13 @@ async def postgres_of_its_own(output: Path) -> AsyncIterator[str]:
             yield f"postgres://postgres@127.0.0.1:{port}/postgres"
         finally:
             os.killpg(server.pid, signal.SIGQUIT)
-            await asyncio.wait_for(server.wait(), 20)
+            await asyncio.wait_for(server.wait(), 60)
     finally:
         shutil.rmtree(folder)
 
 
 async def answers(port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await (await asyncpg.connect(f"postgres://postgres@127.0.0.1:{port}/postgres")).close()

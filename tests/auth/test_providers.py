@@ -18,12 +18,14 @@ import pytest_asyncio
 from authlib.deprecate import AuthlibDeprecationWarning, deprecate
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from auth.providers import outbound
 from auth.providers.configured import DEMO_CLIENT
 from delivery.logs import write_logs
 from settings import WrongSetting, read_settings
+from tests.delivery.test_bus import until
 from tests.providers import Browser, Idp, code_of, counted, state_of
 from tests.shop import Shop, open_shop
 
@@ -271,14 +273,21 @@ async def test_a_slow_provider_is_given_up_and_the_shop_goes_on(
         await provided.nobody.data("{ serverTime }")
         await asyncio.sleep(0.05)
     assert await waiting == (503, "UPSTREAM_UNAVAILABLE")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9
 
 
-async def test_everything_together_takes_eleven_seconds_at_most(browser: Browser, idp: Idp) -> None:
-    idp.faults[TOKEN_OF["vk"]] = silence
-    began = time.monotonic()
+async def test_everything_together_takes_ten_seconds_at_most(browser: Browser, idp: Idp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two calls that are slow one after the other have no more time than one; tried with a tenth of it."""
+    assert outbound.TOTAL_SECONDS == 10
+    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 1.0)
+
+    async def late(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.7)
+        await idp.app(scope, receive, send)
+
+    idp.faults |= {TOKEN_OF["vk"]: late, PROFILE_OF["vk"]: late}
     assert await come_back(browser, idp, "vk") == (503, "UPSTREAM_UNAVAILABLE")
-    assert 9 < time.monotonic() - began < 11
+    assert PROFILE_OF["vk"] in idp.asked[-1:]
 
 
 async def test_a_provider_that_is_not_there_is_503_at_once(browser: Browser, provided: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,10 +301,18 @@ async def test_a_provider_that_is_not_there_is_503_at_once(browser: Browser, pro
 
 
 async def test_more_than_fifty_waiting_for_providers_are_too_many(browser: Browser, idp: Idp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(outbound, "MOST_AT_ONCE", 3)
-    idp.faults["/google/.well-known/openid-configuration"] = silence
-    answers = await asyncio.gather(*(browser.get("/auth/google/login") for _ in range(5)))
+    over = asyncio.Event()
+
+    async def until_it_is_over(scope: Scope, receive: Receive, send: Send) -> None:
+        await over.wait()
+        await Response(status_code=500)(scope, receive, send)
+
+    idp.faults["/google/.well-known/openid-configuration"] = until_it_is_over
+    asking = [asyncio.create_task(browser.get("/auth/google/login")) for _ in range(5)]
+    await until(lambda: sum(task.done() for task in asking) == 2)
+    over.set()
+    answers = await asyncio.gather(*asking)
     assert sorted(code_of(answer) for answer in answers) == ["OVERLOADED"] * 2 + ["UPSTREAM_UNAVAILABLE"] * 3
 
 

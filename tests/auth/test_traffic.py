@@ -103,7 +103,7 @@ async def test_counters_in_memory_that_are_over_are_forgotten(monkeypatch: pytes
             await node.take(SHORT, f"n{number}")
         kept, lasting = node._own["short"].kept, node._own["tries"].kept
         assert len(kept.storage) >= 2500  # and hits have not swept: that would look at all of them each time
-        await until(lambda: not (kept.storage or kept.expirations or kept.locks), 10)
+        await until(lambda: not (kept.storage or kept.expirations or kept.locks))
         assert len(lasting.storage) == 1
 
 
@@ -137,7 +137,7 @@ async def test_two_nodes_without_redis_allow_half_each_and_know_when_it_is_back(
         assert await taken(node, THIRTY, "meanwhile", 50) == 15
         assert node.is_redis_away
     await redis.start()
-    await until(lambda: not first.is_redis_away and not second.is_redis_away, 10)
+    await until(lambda: not first.is_redis_away and not second.is_redis_away)
     assert sum([await taken(node, THIRTY, "after", 20) for node in two_nodes]) == 30
 
 
@@ -146,12 +146,12 @@ async def test_a_redis_that_hangs_holds_nobody_up(redis: OwnRedis) -> None:
     async with open_traffic(settings_for("sqlite:///unused.db", redis_url=redis.url)) as node:
         await node.take(THIRTY, "before")
         redis.freeze()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await taken(node, THIRTY, "frozen", 100) == 15
             assert await taken(node, THIRTY, "others", 100) == 15
         assert node.is_redis_away
         os.kill(redis.process.pid, signal.SIGCONT)
-        await until(lambda: not node.is_redis_away, 10)
+        await until(lambda: not node.is_redis_away)
         assert await node.take(THIRTY, "thawed") == 0
 
 
@@ -171,9 +171,13 @@ async def test_sign_ins_on_two_nodes_are_counted_together_and_go_on_without_redi
             both = [shop.url, f"http://127.0.0.1:{port}"]
             assert await fill(OF_NETWORK, "127.0.0.1") == 30
             assert await status_of(shop.http, both[0], 0) == 429
-            assert 429 in [await status_of(shop.http, both[1], 0) for _ in range(5)]  # it may be impatient while the machine is busy
+            tries = 1
+            while await status_of(shop.http, both[1], 0) != 429:  # it may be impatient while the machine is busy, and look again later
+                tries += 1
+                await asyncio.sleep(1)
+            assert tries < OF_NETWORK.most // 2  # which it would allow by itself
             await operator.flushall()
-            assert await status_of(shop.http, both[1], 1) == 200
+            assert [await status_of(shop.http, url, 1) for url in both] == [200, 200]
             keys = [key.decode() for key in await operator.keys("*")]
             assert all(key.startswith("kabinet:traffic:") and "@" not in key for key in keys)
             assert any(subject_of("n1@shop.example") in key for key in keys)

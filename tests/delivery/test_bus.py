@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import time
 import uuid
 
@@ -13,11 +12,13 @@ from redis.asyncio import Redis
 
 from delivery.bus import MAX_UNSENT_TOPICS, QUIET_POLL_SECONDS, Bus, open_bus
 from settings import read_settings
+from tests.shop import free_port
 
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server on this machine")
 
 
-async def until(true, seconds=5.0):
+async def until(true, seconds=30.0):
+    """Wait for it to come true, which on a machine that is busy may take long."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "did not happen in time"
@@ -37,8 +38,8 @@ async def test_a_waiting_listener_wakes_at_once_and_a_silent_one_by_time():
     with bus.listen("account:1") as listener:
         asyncio.get_running_loop().call_later(0.02, bus.publish, "account:1")
         began = time.monotonic()
-        assert await listener.wait(5)
-        assert time.monotonic() - began < 1
+        assert await listener.wait(10)
+        assert time.monotonic() - began < 5
         assert not await listener.wait(0.02)
 
 
@@ -88,9 +89,7 @@ class OwnRedis:
 
     def __init__(self, folder):
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
 
     async def start(self):
@@ -99,11 +98,12 @@ class OwnRedis:
             stdout=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         async with Redis.from_url(self.url) as redis:
-            for _ in range(200):
-                try:
-                    return await redis.ping()
-                except Exception:
-                    await asyncio.sleep(0.02)
+            async with asyncio.timeout(60):
+                while True:
+                    try:
+                        return await redis.ping()
+                    except Exception:
+                        await asyncio.sleep(0.02)
 
     async def kill(self):
         if self.process.returncode is None:
@@ -135,18 +135,20 @@ def two_nodes(redis):
 async def test_news_reaches_the_other_process_and_the_own_listener_hears_it_once(redis):
     first, second = two_nodes(redis)
     async with first as here, second as there:
-        assert here.healthy and here.poll_seconds == QUIET_POLL_SECONDS
+        await until(lambda: here.healthy and there.healthy)
+        assert here.poll_seconds == QUIET_POLL_SECONDS
         with here.listen("account:1") as own, there.listen("account:1") as other:
             await own.wait(0), await other.wait(0)
             here.publish("account:1")
             assert await own.wait(0)
-            assert await other.wait(1)
+            assert await other.wait(10)
             assert not await own.wait(0.1)
 
 
 @needs_redis
 async def test_two_installations_on_one_redis_do_not_hear_each_other(redis):
     async with over(redis) as ours, over(redis) as theirs:
+        await until(lambda: ours.healthy and theirs.healthy)
         with theirs.listen("account:1") as listener:
             await listener.wait(0)
             ours.publish("account:1")
@@ -157,21 +159,23 @@ async def test_two_installations_on_one_redis_do_not_hear_each_other(redis):
 async def test_a_killed_connection_comes_back_and_wakes_everybody(redis):
     first, second = two_nodes(redis)
     async with first as here, second as there, Redis.from_url(redis.url) as operator:
+        await until(lambda: here.healthy and there.healthy)
         with there.listen("account:1") as other:
             await other.wait(0)
             await operator.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-            assert await other.wait(2)
+            assert await other.wait(10)
             await until(lambda: here.healthy and there.healthy)
             await asyncio.sleep(0.05)
             await other.wait(0)
             here.publish("account:1")
-            assert await other.wait(2)
+            assert await other.wait(10)
 
 
 @needs_redis
 async def test_without_redis_the_own_process_goes_on_and_the_rest_is_told_when_it_is_back(redis):
     first, second = two_nodes(redis)
     async with first as here, second as there:
+        await until(lambda: here.healthy and there.healthy)
         with here.listen("account:1") as own, there.listen("account:2") as other:
             await redis.kill()
             await until(lambda: not here.healthy and not there.healthy)
@@ -180,29 +184,29 @@ async def test_without_redis_the_own_process_goes_on_and_the_rest_is_told_when_i
             began = time.monotonic()
             for number in range(MAX_UNSENT_TOPICS + 10):
                 here.publish("account:1", f"account:{number}")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5
             assert await own.wait(0)
             assert not await other.wait(0.1)
             await redis.start()
-            assert await other.wait(10)
-            await until(lambda: here.healthy and there.healthy, 10)
-            await until(lambda: not here._unsent, 5)
+            await until(lambda: other._news)
+            await until(lambda: here.healthy and there.healthy)
+            await until(lambda: not here._unsent)
             await asyncio.sleep(0.1)
             await other.wait(0)
             here.publish("account:2")
-            assert await other.wait(2)
+            assert await other.wait(10)
 
 
 @needs_redis
 async def test_a_redis_that_hangs_is_noticed(redis, monkeypatch):
     monkeypatch.setattr("delivery.bus.IDLE_SECONDS", 0.2)
     async with over(redis) as bus:
-        assert bus.healthy
+        await until(lambda: bus.healthy)
         redis.freeze()
-        await until(lambda: not bus.healthy, 3)
+        await until(lambda: not bus.healthy)
         began = time.monotonic()
         bus.publish("account:1")
-        assert time.monotonic() - began < 0.05
+        assert time.monotonic() - began < 1
 
 
 async def test_the_service_starts_and_stops_while_redis_is_away():
@@ -217,8 +221,9 @@ async def test_the_service_starts_and_stops_while_redis_is_away():
 async def test_what_was_published_last_is_sent_before_the_process_ends(redis):
     first, second = two_nodes(redis)
     async with second as there:
+        await until(lambda: there.healthy)
         with there.listen("session:7") as other:
             await other.wait(0)
             async with first as here:
                 here.publish("session:7")
-            assert await other.wait(1)
+            assert await other.wait(10)

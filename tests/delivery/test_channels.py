@@ -19,7 +19,7 @@ async def test_a_running_demo_keeps_what_a_sign_in_brings(tmp_path: Path) -> Non
     async with open_shop("sqlite", tmp_path, worker=True) as shop:
         await shop.buyer(email="anna@demo.example")
         await shop.sign_in({"email": "anna@demo.example", "password": PASSWORD, "externalId": ""})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (await shop.http.get("/dev/mailbox.json", params={"to": "anna@demo.example"})).json():  # noqa: ASYNC110 - as a client has to
                 await asyncio.sleep(0.05)
 

@@ -201,9 +201,9 @@ async def test_a_server_that_says_nothing_is_given_up_in_time(monkeypatch):
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as listening:
         server = MailServer(port=listening.sockets[0].getsockname()[1])
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await channel(server)(message("new_sign_in", "en", account_id=None, **VALUES))
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), 30)
 
 
 async def test_no_letter_leaves_before_the_one_before_it_is_noted(database, monkeypatch):
@@ -233,7 +233,7 @@ async def test_a_letter_whose_account_is_erased_while_it_waits_for_its_turn_does
         mails = channel(server)
         await mails.turn.acquire()
         delivering = asyncio.create_task(deliver_due({"mail": mails}))
-        await until(lambda: server.addressed == 5, 5)
+        await until(lambda: server.addressed == 5)
         await erase()
         mails.turn.release()
         assert await delivering == 5
@@ -241,12 +241,13 @@ async def test_a_letter_whose_account_is_erased_while_it_waits_for_its_turn_does
 
 
 async def test_a_letter_whose_turn_does_not_come_uses_up_no_attempt(database, monkeypatch):
-    monkeypatch.setattr(worker, "TURN_SECONDS", 0.05)
     await post(3)
     async with mail_server() as server:
         mails = channel(server)
         await mails.turn.acquire()
-        assert await deliver_due({"mail": mails}) == 3
+        with monkeypatch.context() as hasty:
+            hasty.setattr(worker, "TURN_SECONDS", 0.05)
+            assert await deliver_due({"mail": mails}) == 3
         assert (server.taken, await waiting_and_dead()) == ([], (3, 0))
         assert [row[0] for row in await fetch("SELECT attempts FROM outbox")] == [0, 0, 0]
         mails.turn.release()
@@ -255,10 +256,10 @@ async def test_a_letter_whose_turn_does_not_come_uses_up_no_attempt(database, mo
 
 
 async def test_the_wait_for_a_turn_is_not_the_servers_fault(monkeypatch):
-    monkeypatch.setattr("delivery.mail.TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr("delivery.mail.TOTAL_SECONDS", 2.0)
 
     async def late() -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2.5)
 
     async with mail_server() as server:
         await channel(server)(message("new_sign_in", "en", account_id=None, **VALUES), late)
@@ -314,7 +315,7 @@ async def test_no_mail_is_lost_by_a_moody_server_and_workers_that_are_killed(dia
                 await post_and_roll_back()
             process = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, cwd=root, env=environment)
             goal = count if turn == kills else (turn + 1) * count // (kills + 2)
-            async with asyncio.timeout(60 + count / 20):
+            async with asyncio.timeout(180 + count / 20):
                 while len(set(server.ids)) < goal or (turn == kills and (await waiting_and_dead())[0]):
                     await asyncio.sleep(0.02)
                     await hurry()

@@ -36,7 +36,7 @@ async def killed_after(url: str, calls: int) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", FILLER, url, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     for _ in range(calls):
-        assert (await asyncio.wait_for(process.stdout.readline(), 60)).strip().isdigit()
+        assert (await asyncio.wait_for(process.stdout.readline(), 180)).strip().isdigit()
     process.kill()
     await process.wait()
 
@@ -67,6 +67,6 @@ async def test_of_two_processes_that_start_at_once_one_fills(dialect: str, tmp_p
             await asyncio.create_subprocess_exec(sys.executable, "-c", FILLER, url, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
             for _ in range(2)
         ]
-        printed = [(await asyncio.wait_for(process.communicate(), 120))[0].split() for process in started]
+        printed = [(await asyncio.wait_for(process.communicate(), 300))[0].split() for process in started]
         assert sorted(len(lines) for lines in printed) == [1, CALLS + 1]
         assert [lines[-1] for lines in printed] == [b"filled", b"filled"]

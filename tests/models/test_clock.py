@@ -10,7 +10,7 @@ from settings import Mode
 from tests.databases import fresh_database
 from tests.models.conftest import MACHINERY
 
-NEAR = timedelta(seconds=2)
+NEAR = timedelta(minutes=1)
 
 
 @unit_of_work

@@ -1,7 +1,6 @@
 """Nobody is passed over: connections come free for whoever has waited longest."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -44,22 +43,23 @@ async def test_one_who_gives_up_keeps_nothing(handed: bool) -> None:
     waiting[0].cancel()
     if not handed:
         queue.put_nowait(holder)
-    assert await asyncio.wait_for(waiting[1], 1) is holder
+    assert await asyncio.wait_for(waiting[1], 30) is holder
     assert queue.empty() and waiting[0].cancelled()
 
 
 async def test_many_readers_of_a_small_pool_wait_about_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_engine, "ACQUIRE_SECONDS", 10.0)
-    waits: list[float] = []
+    """How long is counted in the reads of others, which no machine that is busy makes more of."""
+    monkeypatch.setattr(postgres_engine, "ACQUIRE_SECONDS", 60.0)
+    waits: list[int] = []
 
     async def read() -> None:
         for _ in range(20):
-            began = time.monotonic()
+            before = len(waits)
             await fetch("SELECT 1")
-            waits.append(time.monotonic() - began)
+            waits.append(len(waits) - before)
 
     async with fresh_url("postgres", tmp_path) as url, open_database(settings_for(url, database_pool_size=2), ["models.clock"]):
         await fetch("SELECT 1")
         await asyncio.gather(*(read() for _ in range(60)))
     waits.sort()
-    assert waits[-1] < 5 * waits[len(waits) // 2] + 0.2
+    assert len(waits) == 1200 and waits[-1] < 2 * 60

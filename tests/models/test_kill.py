@@ -47,7 +47,7 @@ async def test_a_killed_process_loses_nothing_it_acknowledged(dialect, tmp_path)
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", WRITER, url, str(turn), cwd=root, stdout=asyncio.subprocess.PIPE
             )
-            acknowledged.append((await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip())
+            acknowledged.append((await asyncio.wait_for(process.stdout.readline(), 120)).decode().strip())
             await asyncio.sleep(random.uniform(0, 0.4))
             process.kill()
             acknowledged += (await process.stdout.read()).decode().splitlines()[:-1]

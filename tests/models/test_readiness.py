@@ -18,13 +18,15 @@ async def test_a_database_that_takes_writes_is_ready(database):
 
 async def test_one_whose_write_lock_is_held_is_not(tmp_path):
     async with fresh_database("sqlite", tmp_path, MACHINERY):
-        done = asyncio.Event()
+        done, held = asyncio.Event(), asyncio.Event()
 
-        @unit_of_work
+        @unit_of_work(seconds=60.0)
         async def hold(work: Work) -> None:
+            held.set()
             await done.wait()
 
         holding = asyncio.create_task(hold())
+        await held.wait()
         with pytest.raises(Failure) as failure:
             await require_writable()
         assert failure.value.code is ErrorCode.TIMEOUT

@@ -167,13 +167,13 @@ async def test_a_unit_past_its_deadline_rolls_back_and_answers_timeout(database)
 
 
 async def test_a_caller_that_goes_away_does_not_stop_the_unit(database):
-    inside = asyncio.Event()
+    inside, go_on = asyncio.Event(), asyncio.Event()
 
     @unit_of_work
     async def write(work: Work) -> None:
         await Parcel.create(label="a")
         inside.set()
-        await asyncio.sleep(0.05)
+        await go_on.wait()
         await Parcel.create(label="b")
 
     caller = asyncio.create_task(write())
@@ -182,7 +182,8 @@ async def test_a_caller_that_goes_away_does_not_stop_the_unit(database):
     with pytest.raises(asyncio.CancelledError):
         await caller
     assert await weights() == []
-    assert await drain(2) == 0
+    go_on.set()
+    assert await drain(30) == 0
     assert len(await weights()) == 2
 
 

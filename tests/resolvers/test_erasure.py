@@ -113,7 +113,7 @@ async def test_a_process_that_dies_in_an_erasure_has_erased_nothing(shop: Shop, 
     await move_clock_only(timedelta(days=7))
     before = await rows_of(traces)
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, shop.service.settings.database_url, table, cwd=ROOT)
-    assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+    assert await asyncio.wait_for(process.wait(), 120) == -signal.SIGKILL
     assert await rows_of(traces) == before
     await shop.work()
     left = await rows_of(traces)

@@ -166,7 +166,7 @@ async def test_protection_is_told_at_once_and_at_each_change(shop: Shop) -> None
     events = await following(shop, buyer, order_id)
 
     async def told() -> Protection:
-        return await asyncio.wait_for(anext(events), 5)
+        return await asyncio.wait_for(anext(events), 30)
 
     async def nothing() -> bool:
         waiting = asyncio.ensure_future(anext(events))
@@ -210,7 +210,7 @@ async def test_what_no_timer_ends_is_told_too_when_the_clock_moves(shop: Shop) -
     ended = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0.1)
     await shop.advance(days=16)
-    assert (await asyncio.wait_for(ended, 5)).phase is ProtectionPhase.ENDED
+    assert (await asyncio.wait_for(ended, 30)).phase is ProtectionPhase.ENDED
 
 
 async def test_protection_arrives_as_an_event_stream(shop: Shop) -> None:

@@ -27,7 +27,7 @@ async def browser() -> AsyncIterator[Browser]:
     if chromium is None:
         (pytest.fail if os.environ.get("KABINET_TEST_SERVICES") == "required" else pytest.skip)("no Chromium")
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        launched = await playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=120_000)
         yield launched
         await launched.close()
 
@@ -36,6 +36,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def opened(browser: Browser, link: str) -> AsyncIterator[tuple[Page, list[str]]]:
     """The page of a link in a Russian browser, and what its console complains of."""
     context = await browser.new_context(locale="ru-RU")
+    context.set_default_timeout(60_000)
     page, troubles = await context.new_page(), []
     page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
     await page.goto(link)

@@ -67,7 +67,7 @@ async def test_a_token_used_again_closes_the_sockets_and_streams_of_its_session_
             lines = stream.aiter_lines()
             assert await anext(lines) == ":"
             assert await app.refresh(reused) == INVALID
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await raw.closed() == 4401
                 body = "\n".join([line async for line in lines])
             assert '"UNAUTHENTICATED"' in body
@@ -78,7 +78,7 @@ async def test_a_session_that_reaches_its_end_closes_its_sockets(shop: Shop) -> 
     app = await app_of(shop)
     await change("UPDATE session SET ends_at = $1 WHERE id = $2", utc_now() + timedelta(seconds=3), (await app.row()).id)
     async with client(port_of(shop), **as_app(app)) as raw, client(port_of(shop), **as_buyer(app.buyer)) as kept:
-        assert await raw.closed(8) == 4401
+        assert await raw.closed() == 4401
         assert await answers(kept, app, "1")
 
 

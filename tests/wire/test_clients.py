@@ -36,13 +36,13 @@ class Run:
     async def until(self, fits):
         """Read on until the client says what `fits`."""
         with self.killed_on_failure():
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not any(fits(line) for line in self.said):
                     self.said.append(json.loads(await self.process.stdout.readline()))
 
     async def end(self):
         with self.killed_on_failure():
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 async for line in self.process.stdout:
                     self.said.append(json.loads(line))
                 assert await self.process.wait() == 0

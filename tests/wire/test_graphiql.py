@@ -34,7 +34,7 @@ FLAGS = [
 ]  # fmt: skip
 ROOT = Path(graphiql.__file__).parents[1]
 START_SECONDS = 180  # making a demo world takes some ten, on a machine that does nothing else
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def graphiql_alone(static: Path, mode: str) -> AsyncIterator[httpx2.AsyncC
             else:
                 await files(scope, receive, send)
 
-        async with served(front) as port, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with served(front) as port, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
 
 
@@ -137,7 +137,7 @@ async def browser() -> AsyncIterator[Browser]:
     if not (graphiql.STATIC / "manifest.json").exists():
         lacking("GraphiQL is not built: python3 run.py test builds it")
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        launched = await playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=120_000)
         yield launched
         await launched.close()
 
@@ -156,7 +156,7 @@ class Kabinet:
 async def kabinet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kabinet]:
     folder, port = tmp_path_factory.mktemp("kabinet"), free_port()
     providers = f"http://127.0.0.1:{free_port()}"
-    own = {"MODE": "demo", "PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/kabinet.db", "DEMO_IDP_URL": providers}
+    own = {"MODE": "demo", "PORT": str(port), "DATABASE_URL": f"sqlite:///{folder}/kabinet.db", "DEMO_IDP_URL": providers, "REQUEST_SECONDS": "60", "CAPTCHA_COST": "100"}
     others = {name: value for name, value in os.environ.items() if not name.startswith("KABINET_")}
     environment = others | {f"KABINET_{name}": value for name, value in own.items()}
     with (folder / "printed").open("w") as printed:
@@ -165,7 +165,7 @@ async def kabinet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kab
         )
     identity_providers = await asyncio.create_subprocess_exec(sys.executable, "server.py", "demo-idp", cwd=ROOT, env=environment)
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             async with asyncio.timeout(START_SECONDS):
                 page = await answered(client, process)
             (told,) = re.findall(r'<script type="application/json" id="demo">(.*?)</script>', page.text)
@@ -174,7 +174,7 @@ async def kabinet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kab
         for started in (process, identity_providers):
             with suppress(ProcessLookupError):
                 started.terminate()
-            await asyncio.wait_for(started.wait(), 30)
+            await asyncio.wait_for(started.wait(), 60)
 
 
 async def answered(client: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> httpx2.Response:
@@ -236,7 +236,7 @@ async def screen(browser: Browser, kabinet: Kabinet) -> AsyncIterator[Screen]:
 async def open_screen(browser: Browser, kabinet: Kabinet) -> AsyncIterator[Screen]:
     """GraphiQL freshly loaded, nobody signed in."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1400})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     screen = Screen(await context.new_page())
     await screen.page.goto(f"{kabinet.url}/graphql")
     await expect(screen.page.get_by_role("status")).to_have_text("Not signed in")
@@ -294,7 +294,7 @@ async def test_a_price_that_staff_lower_in_one_window_drops_in_the_buyers_other(
     await screen.sign_in("anna@demo.example")
     await screen.choose("PriceDrops")
     await screen.run()
-    await asyncio.wait_for(screen.subscribed.wait(), 10)
+    await asyncio.wait_for(screen.subscribed.wait(), 60)
     async with open_screen(browser, kabinet) as staff:
         await staff.choose("ChangeAPrice")
         await staff.run()
@@ -390,7 +390,7 @@ async def test_an_account_with_a_second_factor_is_asked_for_its_code(screen: Scr
 async def protected(kabinet: Kabinet, buyer: dict[str, str]) -> pyotp.TOTP:
     """Give a demo buyer a second factor; its authenticator."""
     sign_in = "mutation($input: SignInInput!) { signIn(input: $input) { ... on SignedIn { token } } }"
-    async with httpx2.AsyncClient(base_url=kabinet.url) as http:
+    async with httpx2.AsyncClient(base_url=kabinet.url, timeout=60) as http:
         nobody = Client(http)
         token = (await nobody.data(sign_in, input={"email": buyer["email"], "password": buyer["password"]}))["signIn"]["token"]
         http.cookies.clear()
@@ -417,8 +417,8 @@ async def test_a_code_from_the_mailbox_makes_an_account_of_a_number(screen: Scre
 
 async def code_sent_to(kabinet: Kabinet, number: str) -> str:
     """The six digits, as soon as the outbox's worker has brought them."""
-    async with httpx2.AsyncClient(base_url=kabinet.url) as client:
-        until = time.monotonic() + 20
+    async with httpx2.AsyncClient(base_url=kabinet.url, timeout=60) as client:
+        until = time.monotonic() + 60
         while not (letters := (await client.get("/dev/mailbox.json", params={"to": number})).json()):
             assert time.monotonic() < until, "no code came"
             await asyncio.sleep(0.1)

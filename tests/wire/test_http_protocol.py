@@ -27,7 +27,7 @@ async def port():
 async def answers(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
     """What the server says to these bytes until it hangs up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for part in parts:
             writer.write(part)
             await asyncio.sleep(pause)
@@ -69,7 +69,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(port: int, monkeypatc
 
 async def test_a_slow_operation_is_not_taken_for_a_slow_head(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         for _ in range(2):
             response = await client.get(f"http://127.0.0.1:{port}/graphql", params={"query": "{ wait(seconds: 0.5) }"})
             assert response.json() == {"data": {"wait": 1}}

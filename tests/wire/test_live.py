@@ -1,13 +1,15 @@
 """Subscriptions of the real schema on the real server: shared where they may be, private where they must be."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from schema.scalars import local_id
+from tests.delivery.test_bus import until
 from tests.resolvers.test_favorites import ADD
+from tests.rows import account_of
 from tests.shop import Buyer, Product, Shop
 from tests.wire.test_clients import Run, over_sse, over_ws
 from tests.wire.test_websocket import Raw, client
@@ -30,12 +32,8 @@ async def follow(raw: Raw, product: Product, query: str = CHANGES, id: str = "1"
     await raw.settled()
 
 
-async def begun(shop: Shop, streams: int) -> None:
-    """So many shared streams run, and have had time to read where they begin."""
-    async with asyncio.timeout(3):
-        while len(shop.service.streams._streams) != streams:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+def topic_of(product: Product) -> str:
+    return f"product:{local_id(product.id, 'Product')}"
 
 
 async def test_everybody_who_follows_a_price_shares_one_stream(shop: Shop) -> None:
@@ -43,13 +41,14 @@ async def test_everybody_who_follows_a_price_shares_one_stream(shop: Shop) -> No
     async with client(port) as one, client(port, **as_buyer(buyer)) as two, client(port, additional_headers={"Accept-Language": "ru"}) as other:
         for raw in (one, two, other):
             await follow(raw, product)
-        await begun(shop, 2)
+        await shop.followed(topic_of(product), 2)
+        assert len(shop.service.streams._streams) == 2
         await shop.set_price(product, "40.00")
         heard = [(await raw.hear())["payload"]["data"]["priceChanged"] for raw in (one, two, other)]
         assert heard[0] == heard[1]
         assert (heard[0]["oldPrice"], heard[0]["newPrice"]) == ({"amount": "50.00"}, {"amount": "40.00"})
         assert heard[0]["product"]["title"].startswith("Product") and heard[2]["product"]["title"].startswith("Товар")
-    await begun(shop, 0)
+    await until(lambda: not shop.service.streams._streams)
 
 
 async def test_what_depends_on_the_viewer_is_not_shared(shop: Shop) -> None:
@@ -60,7 +59,8 @@ async def test_what_depends_on_the_viewer_is_not_shared(shop: Shop) -> None:
     async with client(port, **as_buyer(fan)) as one, client(port, **as_buyer(other)) as two, client(port) as nobody:
         for raw in (one, two, nobody):
             await follow(raw, product, query)
-        await begun(shop, 0)
+        await shop.followed(topic_of(product), 3)
+        assert not shop.service.streams._streams
         await shop.set_price(product, "40.00")
         heard = [(await raw.hear())["payload"]["data"]["priceChanged"]["product"]["isFavorite"] for raw in (one, two, nobody)]
         assert heard == [True, False, None]
@@ -105,10 +105,10 @@ async def test_signing_out_closes_the_sessions_sockets_at_once_and_its_streams_t
             began = time.monotonic()
             await buyer.data(SIGN_OUT)
             with pytest.raises(ConnectionClosed) as end:
-                await raw.hear(1)
+                await raw.hear()
             assert (end.value.rcvd.code, end.value.rcvd.reason) == (4401, "session revoked")
             body = "\n".join([line async for line in lines])
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 5  # a machine may be busy; who looks for himself does so after ten
             assert '"UNAUTHENTICATED"' in body and body.rstrip().endswith("event: complete\ndata:")
         await nobody.settled()
     async with client(port, begun=False) as again:
@@ -152,7 +152,8 @@ async def test_graphql_ws_and_graphql_sse_follow_the_shop(shop: Shop, connect: C
     ]
     run = await connect(port, *asked, token=buyer.token)
     await run.until(lambda line: line.get("i") == 2 and "complete" in line)
-    await asyncio.sleep(0.3)
+    await shop.followed(topic_of(product))
+    await shop.followed(f"account:{await account_of(buyer)}")
     await shop.set_price(product, "40.00")
     await run.end()
     assert run.of(0)[0]["next"]["data"]["priceChanged"]["newPrice"] == {"amount": "40.00"}

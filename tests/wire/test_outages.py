@@ -3,7 +3,6 @@
 import asyncio
 import json
 import math
-import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ import pytest_asyncio
 from auth.providers import outbound
 from tests.auth.test_providers import a_byte_now_and_then, silence
 from tests.providers import Browser, Idp, code_of
-from tests.shop import PASSWORD, Shop, open_shop
+from tests.shop import PASSWORD, Shop, free_port, open_shop
 
 TOKEN = "/vk/oauth2/auth"
 SIGN_IN = "mutation($input: SignInInput!) { signIn(input: $input) { __typename } }"
@@ -40,9 +39,7 @@ async def break_down(mode: str, idp: Idp, shop: Shop, monkeypatch: pytest.Monkey
     monkeypatch.setattr(outbound, "TOTAL_SECONDS", seconds)
     match mode:
         case "refused":
-            with socket.socket() as nobody:
-                nobody.bind(("127.0.0.1", 0))
-                monkeypatch.setattr(shop.service.providers["vk"], "issuer", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+            monkeypatch.setattr(shop.service.providers["vk"], "issuer", f"http://127.0.0.1:{free_port()}")
         case "silent":
             idp.faults[TOKEN] = silence
         case "slow":
@@ -78,6 +75,7 @@ async def test_an_ill_provider_is_left_alone_until_it_is_well(
         await break_down(mode, idp, provided, broken)
         answers, *_ = await asyncio.gather(asyncio.gather(*map(browser.get, first)), sign_in(provided, email), sign_in(provided, email))
         assert [(answer.status_code, code_of(answer)) for answer in answers] == [(503, "UPSTREAM_UNAVAILABLE")] * 10
+        await asyncio.sleep(0.2)  # what was given up may still be on its way
         asked = len(idp.asked)
         for url in (*again, "/auth/vk/login"):
             answer = await browser.get(url)

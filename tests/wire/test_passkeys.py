@@ -42,8 +42,10 @@ async def page() -> AsyncIterator[Page]:
     if chromium is None:
         lacking("no Chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield await browser.new_page()
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=120_000)
+        page = await browser.new_page()
+        page.set_default_timeout(60_000)
+        yield page
         await browser.close()
 
 

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 from websockets.asyncio.client import connect
 
+from schema.scalars import local_id
+from tests.delivery.test_bus import until
 from tests.resolvers.test_favorites import ADD
 from tests.shop import Buyer, Shop
 
@@ -32,7 +34,7 @@ async def listening(shop: Shop, buyer: Buyer, after: str | None = None) -> Async
                     heard.put_nowait(message)
 
         task = asyncio.create_task(hear())
-        await asyncio.sleep(0.2)  # the subscription is live once the server has read its newest number
+        await until(lambda: heard.qsize() or shop.waits_for(f"account:{local_id(buyer.id, 'Account')}"))
         try:
             yield heard
         finally:
@@ -40,7 +42,7 @@ async def listening(shop: Shop, buyer: Buyer, after: str | None = None) -> Async
 
 
 async def heard_next(heard: asyncio.Queue) -> dict:
-    return await asyncio.wait_for(heard.get(), 5)
+    return await asyncio.wait_for(heard.get(), 30)
 
 
 async def test_a_drop_arrives_live_and_what_was_missed_comes_first_after_a_reconnect(shop: Shop) -> None:

@@ -241,7 +241,7 @@ async def test_a_provider_that_there_is_not_is_404(browser: Browser) -> None:
         answer = await browser.get(path)
         assert answer.status_code == 404 and code_of(answer) == "NOT_FOUND"
     none = Service.put_together(Settings(mode=Mode.DEMO, demo_idp_url=""))
-    async with served(Starlette(routes=routes(none))) as port, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with served(Starlette(routes=routes(none))) as port, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         assert [(await client.get(f"/auth/{provider}/login")).status_code for provider in PROVIDERS] == [404] * 4
 
 

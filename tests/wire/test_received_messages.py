@@ -16,6 +16,7 @@ from resolvers.events import prune_account
 from resolvers.messages import RECEIVED
 from resolvers.price_watch import DROPS
 from schema.scalars import split_id
+from tests.delivery.test_bus import until
 from tests.resolvers.test_messages import MARK, SEND, conversations, ordered, said
 from tests.shop import Buyer, Shop
 
@@ -43,7 +44,7 @@ async def listening(shop: Shop, buyer: Buyer | None, after: str | None = None) -
                     heard.put_nowait(message["payload"][0]["extensions"]["code"])
 
         task = asyncio.create_task(hear())
-        await asyncio.sleep(0.2)  # the subscription is live once the server has read its newest number
+        await until(lambda: heard.qsize() or (buyer and shop.waits_for(f"account:{split_id(buyer.id)[1]}")))
         try:
             yield heard
         finally:
@@ -51,7 +52,7 @@ async def listening(shop: Shop, buyer: Buyer | None, after: str | None = None) -
 
 
 async def heard_next(heard: asyncio.Queue) -> Any:
-    return await asyncio.wait_for(heard.get(), 5)
+    return await asyncio.wait_for(heard.get(), 30)
 
 
 def cursor(of: Keyset, number: int) -> str:

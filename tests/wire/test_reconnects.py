@@ -70,11 +70,13 @@ class Reader:
 
     async def _socket(self, node: Node) -> None:
         payload = {"authorization": f"Bearer {token_of(self.buyer)}"}
-        async with client(node.port, payload=payload, open_timeout=10, ping_interval=None, close_timeout=0.1) as raw:
+        async with client(node.port, payload=payload, open_timeout=60, ping_interval=None, close_timeout=0.1) as raw:
             try:
                 await raw.subscribe(DROPS, variables={"after": self.heard[-1]})
                 while len(self.heard) <= self.size.alerts or self.cuts < self.size.cuts:
                     message = await raw.hear(3600)
+                    if is_passing(message):
+                        raise EOFError
                     assert message["type"] == "next", message
                     self.heard.append(message["payload"]["data"]["priceDrops"]["cursor"])
             finally:
@@ -86,6 +88,8 @@ class Reader:
         }  # fmt: skip
         body = {"query": "subscription { priceDrops { cursor } }"}
         async with self.http.stream("POST", f"{node.address}/graphql", json=body, headers=headers) as stream:
+            if stream.status_code == 503:
+                raise EOFError
             assert stream.status_code == 200, await stream.aread()
             async for line in stream.aiter_lines():
                 if line.startswith("data:") and "priceDrops" in line:
@@ -93,6 +97,11 @@ class Reader:
                     if len(self.heard) > self.size.alerts and self.cuts >= self.size.cuts:
                         return
         raise EOFError  # the server has ended it: it is being restarted
+
+
+def is_passing(message: dict) -> bool:
+    """Whether the service asks to come back later, as it does where a machine is busy."""
+    return message["type"] == "error" and message["payload"][0]["extensions"]["code"] in ("OVERLOADED", "TIMEOUT")
 
 
 async def falling_prices(nodes: list[Node], size: Size) -> None:
@@ -126,13 +135,13 @@ async def told_of_the_first(node: Node, buyers: int) -> None:
     """Every buyer has an alert, so that there is a cursor to begin with."""
     async with staff_client(node) as staff:
         assert await set_price(staff, 1, "90.00") == "CREATED"
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not await first_cursor(node, buyers):  # noqa: ASYNC110 - it comes to pass in another process
                 await asyncio.sleep(0.05)
 
 
 async def first_cursor(node: Node, buyer: int) -> str | None:
-    async with httpx2.AsyncClient(base_url=node.address, headers={"authorization": f"Bearer {token_of(buyer)}"}, timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=node.address, headers={"authorization": f"Bearer {token_of(buyer)}"}, timeout=60) as http:
         answer = await http.post("/graphql", json={"query": "{ me { priceDrops { edges { cursor } } } }"})
     edges = answer.json()["data"]["me"]["priceDrops"]["edges"]
     return edges[0]["cursor"] if edges else None
@@ -171,7 +180,7 @@ async def test_nothing_is_lost_or_told_twice_over_cuts_and_kills(dialect: str, s
         no_limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
         async with (
             httpx2.AsyncClient(timeout=3600, limits=no_limits) as http,
-            asyncio.timeout(size.seconds * 2 + 60),
+            asyncio.timeout(size.seconds * 2 + 240),
             asyncio.TaskGroup() as tasks,
         ):
             readers = [Reader(buyer, nodes, size, random, http) for buyer in range(1, size.buyers + 1)]

@@ -38,7 +38,7 @@ async def chromium() -> AsyncIterator[Chromium]:
     if path is None:
         (pytest.fail if os.environ.get("KABINET_TEST_SERVICES") == "required" else pytest.skip)("no Chromium")
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        launched = await playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=120_000)
         yield launched
         await launched.close()
 
@@ -192,6 +192,7 @@ async def test_an_owner_who_claims_an_account_is_not_asked_for_its_makers_code(p
 async def test_the_page_asks_for_the_code_and_goes_on(provided: Shop, browser: Browser, chromium: Chromium) -> None:
     _, authenticator = await nina(provided, browser, "google")
     context = await chromium.new_context(locale="ru-RU")
+    context.set_default_timeout(60_000)
     page, troubles = await context.new_page(), []
     await page.goto(f"{provided.url}/auth/google/login?returnTo=/reset-password?token=x")
     await page.get_by_role("button", name="Нина Лебедева").click()
@@ -214,6 +215,7 @@ async def test_the_page_asks_for_the_code_and_goes_on(provided: Shop, browser: B
 @pytest.mark.parametrize("hostile", ["//evil.example", "https://evil.example/", "javascript:alert(1)", "/\\evil.example", "/\t/evil.example", "", None])
 async def test_the_page_leads_nowhere_else(provided: Shop, browser: Browser, chromium: Chromium, hostile: str | None) -> None:
     context = await chromium.new_context(locale="en-US")
+    context.set_default_timeout(60_000)
     page = await context.new_page()
     await page.goto(f"{provided.url}/second-factor#returnTo={hostile}" if hostile is not None else f"{provided.url}/second-factor")
     led = await page.evaluate("ownPath(waiting.get('returnTo'))")
@@ -223,6 +225,7 @@ async def test_the_page_leads_nowhere_else(provided: Shop, browser: Browser, chr
 
 async def test_a_page_that_was_opened_without_a_sign_in_says_that_the_code_is_no_good(provided: Shop, browser: Browser, chromium: Chromium) -> None:
     context = await chromium.new_context(locale="en-US")
+    context.set_default_timeout(60_000)
     page = await context.new_page()
     await page.goto(f"{provided.url}/second-factor")
     await page.get_by_label("Code").fill("123456")

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.delivery.test_bus import until
 from tests.wire.small_service import served, small_service, sockets_app
 from wire import conversation, socket_protocol, sockets
 from wire.conversation import MAX_QUERIES, MAX_SUBSCRIPTIONS, MESSAGES_A_MINUTE, PROTOCOL
@@ -41,7 +42,7 @@ class Raw:
         for message in messages:
             await self.socket.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
-    async def hear(self, seconds=3.0):
+    async def hear(self, seconds=30.0):
         async with asyncio.timeout(seconds):
             return json.loads(await self.socket.recv())
 
@@ -57,13 +58,15 @@ class Raw:
         await self.say({"id": id, "type": "subscribe", "payload": {"query": query, **payload}})
 
     async def settled(self):
-        """Everything said before this has been read."""
+        """Everything said before this has been read, and begun where nothing has to be waited for."""
         await self.say({"type": "ping"})
         while await self.hear() != {"type": "pong"}:
             pass
+        for _ in range(50):
+            await asyncio.sleep(0)
         await asyncio.sleep(0.02)
 
-    async def closed(self, seconds=8.0):
+    async def closed(self, seconds=30.0):
         """The code that the server closes with; whatever it says before is skipped."""
         async with asyncio.timeout(seconds):
             with pytest.raises(ConnectionClosed) as end:
@@ -178,17 +181,17 @@ async def test_bad_credentials_close_the_socket(port, value):
 
 
 async def test_who_does_not_begin_in_time_is_closed_although_he_pings(port, monkeypatch):
-    monkeypatch.setattr(conversation, "INIT_SECONDS", 0.3)
+    monkeypatch.setattr(conversation, "INIT_SECONDS", 1.0)
     async with client(port, begun=False) as raw:
         await raw.say({"type": "ping"})
         assert await raw.hear() == {"type": "pong"}
-        assert await raw.closed(2) == 4408
+        assert await raw.closed() == 4408
 
 
 async def test_who_has_begun_may_stay(port, monkeypatch):
-    monkeypatch.setattr(conversation, "INIT_SECONDS", 0.2)
+    monkeypatch.setattr(conversation, "INIT_SECONDS", 1.0)
     async with client(port) as raw:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.2)
         await raw.settled()
 
 
@@ -347,8 +350,7 @@ async def test_whatever_is_said_is_answered_or_closed_with_a_code_of_the_protoco
                 pass
             except ConnectionClosed as end:
                 assert end.rcvd is not None and end.rcvd.code in CODES, end
-    await asyncio.sleep(0.1)
-    assert service.running == 0 and not service.sockets._sessions
+    await until(lambda: service.running == 0 and not service.sockets._sessions)
 
 
 async def test_broken_bytes_never_close_with_an_abnormal_code(port):
@@ -456,9 +458,8 @@ async def test_everything_stops_when_the_client_goes_politely_or_not(port, servi
             assert service.running == 2
             if abruptly:
                 raw.socket.transport.abort()
-        await asyncio.sleep(0.1)
-        assert service.running == 0
-        assert service.bus._listeners == {} and service.streams._streams == {} and service.sockets._sessions == {}
+        await until(lambda: service.running == 0 and service.sockets._sessions == {})
+        await until(lambda: service.bus._listeners == {} and service.streams._streams == {})
         assert not service.sockets._of_buyer and not service.sockets._unready
 
 
@@ -486,7 +487,7 @@ async def test_a_socket_has_so_many_subscriptions_and_not_one_more(port):
 async def test_a_socket_has_so_many_running_queries_and_not_one_more(port):
     async with client(port) as raw:
         for number in range(MAX_QUERIES + 1):
-            await raw.subscribe("{ wait(seconds: 0.3) }", id=str(number))
+            await raw.subscribe("{ wait(seconds: 1) }", id=str(number))
         answer = await raw.hear()
         assert (answer["id"], answer["payload"][0]["extensions"]["code"]) == (str(MAX_QUERIES), "LIMIT_REACHED")
         assert {(await raw.hear())["type"] for _ in range(2 * MAX_QUERIES)} == {"next", "complete"}
@@ -558,8 +559,8 @@ async def test_a_revoked_session_closes_its_sockets_at_once_and_no_others(port, 
             service.ended.add(11)
             began = time.monotonic()
             service.bus.publish("session:11", "account:1")
-            assert await gone.closed(1) == 4401
-            assert time.monotonic() - began < 1
+            assert await gone.closed() == 4401
+            assert time.monotonic() - began < 5  # a machine may be busy; who looks for himself does so after ten
             assert (await same_buyer.hear())["type"] == "next"
             await anybody.settled()
     assert service.sockets._sessions == {}
@@ -570,7 +571,7 @@ async def test_without_the_bus_a_revoked_session_is_noticed_by_looking(service, 
     async with small_service() as service, served(sockets_app(service)) as port:
         async with client(port, payload={"authorization": "Bearer ann"}) as gone:
             service.ended.add(11)
-            assert await gone.closed(2) == 4401
+            assert await gone.closed() == 4401
 
 
 @pytest.mark.parametrize("query", ["subscription { mine }", 'subscription { news(of: "1") }'])
@@ -639,18 +640,14 @@ async def test_who_stalls_for_too_long_is_cut_off(port, service, monkeypatch):
     monkeypatch.setattr(socket_protocol, "CLOSE_SECONDS", 0.3)
     subscribe = {"id": "1", "type": "subscribe", "payload": {"query": "subscription { count(to: 100000, size: 1000) }"}}
     async with deaf(port, subscribe):
-        for _ in range(200):
-            await asyncio.sleep(0.02)
-            if service.begun and not service.running:
-                break
-        assert service.begun and not service.running
+        await until(lambda: service.begun and not service.running)
 
 
 async def test_who_does_not_answer_pings_is_told_1013(service):
     async with served(sockets_app(service), ws_ping_interval=0.1, ws_ping_timeout=0.2) as port:
         async with client(port, ping_interval=None) as raw:
             raw.socket.protocol.recv_frame, real = (lambda frame: None if frame.opcode == 9 else real(frame)), raw.socket.protocol.recv_frame
-            assert await raw.closed(3) == 1013
+            assert await raw.closed() == 1013
 
 
 # The end of the server
@@ -666,7 +663,7 @@ async def test_stopping_the_server_closes_sockets_with_1012_and_ends_what_runs(s
         stopping = asyncio.create_task(server.__aexit__(None, None, None))
         assert await raw.closed() == 1012 and await silent.closed() == 1012
         await stopping
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4  # the server itself gives up after five
     assert service.running == 0
 
 
@@ -679,5 +676,5 @@ async def test_a_client_that_does_not_read_does_not_hold_up_the_end(service, mon
         await asyncio.sleep(0.3)
         began = time.monotonic()
         await server.__aexit__(None, None, None)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4  # the server itself gives up after five
     assert service.running == 0
