@@ -31,6 +31,8 @@ from demo import world
 from demo.idp import identity_providers
 from models.database import open_database
 from models.migrate import migrate as run_migrations
+from models.migrate import pending
+from models.refusals import Failure
 from models.unit_of_work import drain
 from operators import ban, policy, revoke_sessions, token
 from resolvers.jobs import JOBS
@@ -153,7 +155,17 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.1)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """What the database refuses is told in a sentence."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except Failure as failure:
+            raise click.ClickException(f"KABINET_DATABASE_URL: {failure}: {failure.__cause__ or 'no more is known'}") from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Kabinet: the buyer's side of a marketplace as one GraphQL endpoint. Settings come from KABINET_… variables."""
@@ -181,6 +193,8 @@ def serve(settings: Settings) -> None:
         asyncio.run(_fill(settings))
         service.demo = {"buyers": world.buyers(), "staffToken": world.STAFF_TOKEN}
         _say_hello(settings, list(service.providers))
+    elif missing := asyncio.run(_missing(settings)):
+        raise click.ClickException(f"the database lacks {', '.join(missing)}: `python server.py migrate` brings it up to date")
     config = uvicorn.Config(
         application(service),
         host=settings.host,
@@ -260,6 +274,12 @@ def schema(settings: Settings, output: str | None) -> None:
         click.echo(text, nl=False)
     else:
         Path(output).write_text(text, encoding="utf-8")
+
+
+async def _missing(settings: Settings) -> list[str]:
+    """The migrations that the database lacks."""
+    async with open_database(settings):
+        return await pending()
 
 
 def _migrate(settings: Settings) -> list[str]:

@@ -172,9 +172,14 @@ class SqliteEngine(SqliteClient):
         if self._connection:
             return
         # Units use the connection from the event loop while its thread is idle: see the module's text.
-        self._connection = await aiosqlite.connect(
+        connecting = aiosqlite.connect(
             self.filename, isolation_level=None, check_same_thread=False, cached_statements=CACHED_STATEMENTS
         )
+        try:
+            self._connection = await connecting
+        except sqlite3.Error:
+            await asyncio.to_thread(connecting._thread.join)  # which still speaks to the loop that it was begun in
+            raise
         try:
             writer = self._connection._conn
             writer.row_factory = sqlite3.Row

@@ -87,6 +87,17 @@ def test_production_does_not_start_without_a_secret(tmp_path: Path) -> None:
     assert "shorter than 32 bytes" in server(tmp_path, "serve", mode="production", secret_key="short").stderr
 
 
+def test_a_database_that_is_not_up_to_date_is_not_served(tmp_path: Path) -> None:
+    refused = server(tmp_path, "serve", mode="development")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: the database lacks 0001_") and "server.py migrate" in refused.stderr
+
+
+def test_a_database_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    refused = server(tmp_path / "nowhere", "migrate", mode="development")
+    assert (refused.returncode, refused.stderr) == (1, "Error: KABINET_DATABASE_URL: STORAGE_UNAVAILABLE: unable to open database file\n")
+
+
 def test_the_demo_world_needs_demo_mode(tmp_path: Path) -> None:
     refused = server(tmp_path, "demo", mode="production")
     assert refused.returncode == 1 and "KABINET_MODE=demo" in refused.stderr
