@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from auth.app_sessions import AppTokens, open_app_session
-from auth.sessions import end_session, open_session, remember_device, token_hash
+from auth.sessions import end_session, known_device, open_session, remember_device
 from auth.viewer import Viewer
 from models.accounts import Account, share_account
 from models.reads import reads
@@ -45,8 +45,7 @@ async def enter(work: Work, viewer: Viewer, settings: Settings, account_id: int,
     Raises:
         Failure: OVERLOADED, the account has been erased meanwhile; whoever tries again is told as everybody is.
     """
-    device = token_hash(viewer.device or "")
-    known = await work.fetch("SELECT 1 FROM known_device WHERE token_hash = $1 AND account_id = $2", device, account_id)
+    known = await known_device(viewer, account_id)
     if viewer.session_id is not None:
         await end_session(viewer)
     # Of a sign-in and the erasure of the account one waits for the other, and then sees what it has done.
