@@ -50,7 +50,7 @@ class Service:
     providers: dict[str, Provider] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sockets = Sockets(self.tokens_of)
+        self.sockets = Sockets(self.tokens_of, self.settings)
         self.streams = Streams(self)
         self.providers = configured(self.settings, self.outbound)
         self.budget = Budget(self.settings) if self.settings.bounds_cost else None

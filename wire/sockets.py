@@ -21,6 +21,7 @@ from auth.sessions import Tokens
 from auth.viewer import Viewer
 from delivery.bus import Bus
 from models.instants import utc_now
+from settings import Settings
 
 SOCKETS_A_BUYER = 10
 STREAMS_A_BUYER = 60
@@ -30,14 +31,14 @@ LOOK_SECONDS = 10.0
 RENEWAL_SECONDS = 5.0  # the answer that carries the new token has arrived, and an app has turned it
 EXPIRY_SLACK_SECONDS = 0.05  # the loop's clock is not the machine's
 
-Bound = tuple[str, int]
+Bound = tuple[str, int | str]
 TokensOf = Callable[[int], Awaitable[Tokens | None]]
 
 log = logging.getLogger("kabinet.sockets")
 
 
 class TooMany(Exception):
-    """This buyer or this address has as many connections as it may."""
+    """This buyer, this address or those who are not signed in have as many connections as they may."""
 
 
 class EventStream(Protocol):
@@ -98,8 +99,9 @@ class Session:
 class Sockets:
     """The open connections of this process."""
 
-    def __init__(self, tokens_of: TokensOf) -> None:
+    def __init__(self, tokens_of: TokensOf, settings: Settings) -> None:
         self._tokens_of = tokens_of
+        self._settings = settings
         self._sessions: dict[int, Session] = {}
         self._taken: Counter[Bound] = Counter()
         self._unready: Counter[str] = Counter()
@@ -129,7 +131,8 @@ class Sockets:
         it since the viewer was read has been told to nobody.
 
         Raises:
-            TooMany: the buyer has 10 sockets, or 60 event streams.
+            TooMany: the buyer has 10 sockets, or 60 event streams; or those who are not signed in, of this network or
+                all, have as many of both as the settings allow.
         """
         bounds = self._bounds(viewer, kind)
         if any(self._taken[bound] >= most for bound, most in bounds):
@@ -144,7 +147,8 @@ class Sockets:
     def _bounds(self, viewer: Viewer, kind: str) -> tuple[tuple[Bound, int], ...]:
         if viewer.account_id is not None:
             return (((kind, viewer.account_id), SOCKETS_A_BUYER if kind == "socket" else STREAMS_A_BUYER),)
-        return ()
+        network = network_of(viewer.address)
+        return (("network", network), self._settings.max_visitors_a_network), (("visitors", ""), self._settings.max_visitors)
 
     def _session(self, session_id: int, until: datetime | None) -> Session:
         session = self._sessions.get(session_id)
@@ -230,9 +234,9 @@ class Sockets:
 
 
 @asynccontextmanager
-async def open_sockets(bus: Bus, tokens_of: TokensOf) -> AsyncIterator[Sockets]:
+async def open_sockets(bus: Bus, tokens_of: TokensOf, settings: Settings) -> AsyncIterator[Sockets]:
     """The process's connections, of which those are ended whose session ends, until the block ends."""
-    sockets = Sockets(tokens_of)
+    sockets = Sockets(tokens_of, settings)
     with bus.hear("session", sockets.heard):
         watching = asyncio.create_task(sockets._look_for_ever(), name="sockets-look")
         try:

@@ -71,7 +71,7 @@ class SmallService:
         return prepared.operation.selection_set.selections[0].name.value == "news"
 
     async def viewer(self, credentials: Credentials) -> Viewer:
-        viewer = Viewer(now=datetime.now(UTC), language=credentials.language or "en")
+        viewer = Viewer(now=datetime.now(UTC), language=credentials.language or "en", address=credentials.address)
         token = credentials.bearer or credentials.cookie
         if token:
             account, session = TOKENS.get(token, (0, 0))
@@ -175,7 +175,7 @@ async def small_service(**settings: Any) -> AsyncIterator[SmallService]:
         return None if session_id in ended else tokens[session_id]
 
     given = read_settings(**{"mode": "demo", **settings})
-    async with open_sockets(bus, tokens_of) as sockets:
+    async with open_sockets(bus, tokens_of, given) as sockets:
         service = SmallService(given, bus, sockets, Documents(SCHEMA, given), ended=ended, tokens=tokens)
         service.streams = Streams(service)  # type: ignore[arg-type]
         yield service

@@ -166,6 +166,16 @@ async def test_a_buyer_has_so_many_streams_and_not_one_more(port, service, monke
         assert b"RATE_LIMITED" in await second.rest()
 
 
+async def test_a_network_has_so_many_streams_of_nobody_and_not_one_more():
+    async with small_service(max_visitors_a_network=1) as service, served(app_of(service)) as port:
+        async with opened(port, 'subscription{news(of:"1")}'):
+            async with opened(port, 'subscription{news(of:"1")}') as second, opened(port, "subscription{mine}", "ann") as buyers:
+                assert b"RATE_LIMITED" in await second.rest()
+                with pytest.raises(TimeoutError):
+                    await buyers.chunk(0.1)
+    assert not service.sockets._taken
+
+
 async def test_a_stream_of_a_replaced_token_ends_so_that_its_client_comes_back(port, service, monkeypatch):
     monkeypatch.setattr(sockets, "RENEWAL_SECONDS", 1.0)
     async with opened(port, "subscription{mine}", "ann") as stream:

@@ -5,7 +5,7 @@ import base64
 import json
 import os
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 import pytest
@@ -512,6 +512,30 @@ async def test_an_address_has_so_many_silent_sockets_and_not_one_more(port, monk
         await first.begin()
         async with client(port):
             pass
+
+
+async def test_a_network_has_so_many_sockets_of_nobody_and_all_together_have_so_many():
+    settings = {"max_visitors_a_network": 2, "max_visitors": 3, "forwarded_allow_ips": "127.0.0.1"}
+    async with small_service(**settings) as service, served(sockets_app(service)) as port, AsyncExitStack() as opened:
+
+        async def begun(address, payload=None):
+            raw = await opened.enter_async_context(client(port, begun=False, additional_headers={"X-Forwarded-For": address}))
+            await raw.say({**INIT, "payload": payload})
+            return raw
+
+        first = await begun("203.0.113.1")
+        assert await first.hear() == {"type": "connection_ack"}
+        assert await (await begun("::ffff:203.0.113.1")).hear() == {"type": "connection_ack"}
+        with pytest.raises(ConnectionClosed) as end:
+            await (await begun("203.0.113.1")).hear()
+        assert (end.value.rcvd.code, end.value.rcvd.reason) == (4429, "Too many sockets")
+        assert await (await begun("203.0.113.2")).hear() == {"type": "connection_ack"}
+        assert await (await begun("203.0.113.3")).closed() == 4429
+        assert await (await begun("203.0.113.1", {"authorization": "Bearer ann"})).hear() == {"type": "connection_ack"}
+        await first.socket.close()
+        await asyncio.sleep(0.05)
+        assert await (await begun("203.0.113.3")).hear() == {"type": "connection_ack"}
+    assert not service.sockets._taken
 
 
 # Sharing
