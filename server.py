@@ -88,7 +88,7 @@ async def running(service: Service) -> AsyncIterator[None]:
     settings = service.settings
     async with open_bus(settings) as bus, open_traffic(settings), open_database(settings, publish=bus.publish):
         service.bus = bus
-        async with open_sockets(bus, service.is_live) as sockets:
+        async with open_sockets(bus, service.tokens_of, service.settings) as sockets:
             service.sockets = sockets
             try:
                 async with at_work(service):

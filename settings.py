@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     cost_burst: int = Field(25000, ge=100, description="Cost that may be asked for at once after a pause")
     request_seconds: float = Field(10.0, gt=0, description="Deadline of one request")
     max_running: int = Field(200, ge=1, description="Requests worked on at once; more are answered OVERLOADED")
+    max_visitors: int = Field(10_000, ge=1, description="Sockets and event streams that nobody is signed in on, a process")
+    max_visitors_a_network: int = Field(2_000, ge=1, description="Of them, from one network (an IPv4 address, an IPv6 /64)")
     session_idle_days: int = Field(14, ge=1, description="A session ends after so many days without use")
     session_days: int = Field(30, ge=1, description="A session ends after so many days")
     sign_in_policy: str = Field("RU", description="Which ways of signing in are open where: OPEN, RU, or the path of a file such as auth/policies/RU.toml")

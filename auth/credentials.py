@@ -70,7 +70,8 @@ async def _as_staff(viewer: Viewer, token: str) -> None:
 
 
 async def _as_buyer(viewer: Viewer, token: str, settings: Settings) -> None:
-    found = await fetch(_session_sql(reads(Account), "token_hash"), token_hash(token))
+    viewer.token_hash = token_hash(token)
+    found = await fetch(_session_sql(reads(Account), "token_hash"), viewer.token_hash)
     access_until = as_instant(found[0][4]) if found else None
     # An access token is an app's: as a cookie it does not count.
     if not found or (access_until is not None and (not viewer.by_bearer or utc_now() >= access_until)):

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from auth.viewer import Viewer
 from models.database import fetch
@@ -76,12 +77,14 @@ async def insert_session(
 
 
 async def rotate(work: Work, viewer: Viewer) -> str:
-    """A new token for the viewer's session, which goes on with its sockets; the old one is dead with the commit.
+    """A new token for the viewer's session; the old one is dead with the commit, and whoever opened a socket with it is
+    told to come back with the new one.
 
     Call it where how an account is signed in to changes: the password, a way of signing in, a second factor. For an app it
     is a refresh token, the first of a new family: its access token, and whatever refresh token anybody has, are dead too.
     """
     token = new_token()
+    work.announce(f"session:{viewer.session_id}")
     # The column itself: SQLite 3.40 answers RETURNING access_until IS NOT NULL with 1 for a null here.
     found = await work.fetch("UPDATE session SET token_hash = $1 WHERE id = $2 RETURNING access_until", token_hash(token), viewer.session_id)
     if not found or found[0][0] is None:
@@ -142,10 +145,24 @@ async def end_other_sessions(work: Work, account_id: int, kept_session_id: int |
     return len(ended)
 
 
-async def is_session_live(session_id: int, settings: Settings) -> bool:
-    """Whether a session still counts, as the database has it now."""
-    found = await fetch("SELECT used_at, ends_at, revoked_at FROM session WHERE id = $1", session_id)
-    return bool(found) and live(found[0][0], found[0][1], found[0][2], utc_now(), settings)
+class Tokens(NamedTuple):
+    """What a session goes by, as hashes: its token, and for an app the family of its refresh tokens."""
+
+    token: str
+    family: str | None
+
+
+async def tokens_of(session_id: int, settings: Settings) -> Tokens | None:
+    """What a session goes by, as the database has it now; None where it counts no longer."""
+    found = await fetch(
+        "SELECT s.used_at, s.ends_at, s.revoked_at, s.token_hash, r.family_hash FROM session s "
+        "LEFT JOIN refresh_token r ON r.session_id = s.id WHERE s.id = $1",
+        session_id,
+    )
+    if not found:
+        return None
+    used, ends, revoked, token, family = found[0]
+    return Tokens(token, family) if live(used, ends, revoked, utc_now(), settings) else None
 
 
 def live(used: object, ends: object, revoked: object, at: datetime, settings: Settings) -> bool:

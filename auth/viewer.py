@@ -17,7 +17,8 @@ class Viewer:
     not valid: such a viewer is told UNAUTHENTICATED by whatever needs one. `device` is the browser's own token, from an
     earlier sign-in, `browser` the one that it was given when it asked for something that a mail's link finishes.
     `by_cookie` and `by_bearer` say how a buyer's session came, both where both bring the same token; `remembered`,
-    whether its cookie outlives the browser; `session_until`, when it ends unless it is used.
+    whether its cookie outlives the browser; `session_until`, when it ends unless it is used; `token_hash` is of the token
+    that a buyer's session came by.
     """
 
     now: datetime
@@ -36,6 +37,7 @@ class Viewer:
     by_bearer: bool = False
     remembered: bool = True
     session_until: datetime | None = None
+    token_hash: str | None = None
 
     def require_buyer(self) -> int:
         """The account's id.

@@ -19,7 +19,7 @@ from models.refusals import ErrorCode
 from wire.body import read_json
 from wire.documents import Prepared
 from wire.errors import RequestError
-from wire.sockets import Session, TooMany
+from wire.sockets import Place, TooMany
 from wire.streams import Stream
 from wire.transport_messages import BadMessage, Subscribe, bearer_of, checked, error_frame, frame, pong
 
@@ -60,11 +60,11 @@ class Conversation:
         "_messages",
         "_minute_ends_at",
         "_operations",
+        "_place",
         "_push",
         "_receive",
         "_send",
         "_service",
-        "_session",
         "_tasks",
         "_viewer",
     )
@@ -76,7 +76,7 @@ class Conversation:
         self._send = send
         self._push = scope.get("extensions", {}).get("kabinet.push")
         self._viewer: Viewer | None = None
-        self._session: Session | None = None
+        self._place: Place | None = None
         self._initialised = False
         self._greeted = False
         self._operations: dict[str, Stream | asyncio.Task[None]] = {}
@@ -153,11 +153,13 @@ class Conversation:
         if viewer.refused:
             raise Closed(4401, "Unauthorized")
         try:
-            self._session = self._service.sockets.enter(viewer, self)
+            self._place = self._service.sockets.enter(viewer, self)
         except TooMany:
             raise Closed(4429, "Too many sockets") from None
+        if self._place.session is not None:
+            await self._look()  # it may have ended, or changed its token, since the viewer was read
         self._viewer = viewer
-        # A rotation, a turn or the end of an access token leaves the session, and with it the socket, alive.
+        # A turn or the end of an access token leaves the session, and with it the socket, alive.
         self._credentials = replace(self._credentials, session_id=viewer.session_id)
         self._be_greeted()
         await self._say(b'{"type":"connection_ack"}')
@@ -256,7 +258,7 @@ class Conversation:
             self._tell(text)
 
     def may_read(self) -> bool:
-        return self._session is None or self._session.fresh
+        return self._place is None or self._place.session is None or self._place.session.fresh
 
     def push_after_a_look(self, text: bytes) -> None:
         self._spawn(self._look_and_say(text), "look")
@@ -269,9 +271,15 @@ class Conversation:
             self._tell(ended if failure is None else error_frame(operation_id, failure, language))
 
     def end(self) -> None:
+        self._end(4401, "session revoked")
+
+    def restart(self) -> None:
+        self._end(1012, "sign in with the new token")
+
+    def _end(self, code: int, reason: str) -> None:
         for operation_id in tuple(self._operations):
             self._stop(operation_id)
-        self._spawn(self._close(4401, "session revoked"), "end")
+        self._spawn(self._close(code, reason), "end")
 
     # Sending
 
@@ -297,9 +305,9 @@ class Conversation:
 
     async def _look(self) -> None:
         """Look whether the session still lives before it is sent news."""
-        assert self._session is not None
+        assert self._place is not None and self._place.session is not None
         try:
-            live = await self._service.sockets.look(self._session)
+            live = await self._service.sockets.look(self._place.session)
         except Exception as failure:
             log.warning("a session could not be looked at: %s", type(failure).__name__)
             raise Closed(1013, "Try again later") from failure
@@ -329,8 +337,8 @@ class Conversation:
             if self._tasks:
                 await asyncio.wait(tuple(self._tasks), timeout=LEAVE_SECONDS)
         finally:
-            if self._session is not None:
-                self._service.sockets.leave(self._session, self)
+            if self._place is not None:
+                self._service.sockets.leave(self._place)
 
 
 def _shortened(operation_id: str) -> str:

@@ -13,7 +13,7 @@ from auth.passwords import Passwords
 from auth.providers.configured import configured
 from auth.providers.outbound import Outbound
 from auth.providers.provider import Provider
-from auth.sessions import is_session_live
+from auth.sessions import Tokens, tokens_of
 from auth.viewer import Viewer
 from delivery.bus import Bus
 from models import clock
@@ -50,7 +50,7 @@ class Service:
     providers: dict[str, Provider] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sockets = Sockets(self.is_live)
+        self.sockets = Sockets(self.tokens_of, self.settings)
         self.streams = Streams(self)
         self.providers = configured(self.settings, self.outbound)
         self.budget = Budget(self.settings) if self.settings.bounds_cost else None
@@ -66,9 +66,9 @@ class Service:
         """Who asks, at the domain's instant of now."""
         return await viewer_of(credentials, self.settings, await clock.now())
 
-    async def is_live(self, session_id: int) -> bool:
-        """Whether a session still counts, as the database has it now."""
-        return await is_session_live(session_id, self.settings)
+    async def tokens_of(self, session_id: int) -> Tokens | None:
+        """What a session goes by now; None where it counts no longer."""
+        return await tokens_of(session_id, self.settings)
 
     async def is_staff_token(self, token: str) -> bool:
         return await is_staff_token(token)

@@ -17,7 +17,7 @@ from models.refusals import ErrorCode, RateLimited, Unauthenticated
 from schema.context import Context
 from wire.documents import Prepared
 from wire.errors import RequestError
-from wire.sockets import Session, TooMany
+from wire.sockets import Place, Session, TooMany
 from wire.transport_messages import errors_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-bu
 
 
 class StreamEnd:
-    """What ends an event stream from outside: its session's end, or that of the service (`restarting`)."""
+    """What ends an event stream from outside: its session's end, or another token and the service's end (`restarting`)."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
@@ -60,20 +60,23 @@ async def respond(
     """
     kept = [(name, value) for name, value in headers if name.lower() not in (b"content-type", b"content-length")]
     await send({"type": "http.response.start", "status": 200, "headers": kept + HEADERS})
-    end, session = StreamEnd(), None
+    end = StreamEnd()
+    place: Place | None = None
     try:
         await _put(send, b":\n\n")
         service.sockets.event_streams.add(end)
-        session = service.sockets.enter(context.viewer, end, "stream")
-        await _until_over(service, prepared, variables, context, receive, send, end, session)
+        place = service.sockets.enter(context.viewer, end, "stream")
+        if place.session is not None and prepared.kind == "subscription":
+            service.sockets.look_soon(place.session)
+        await _until_over(service, prepared, variables, context, receive, send, end, place.session)
     except TooMany:
         await _put(send, _errors(RateLimited(1), context) + COMPLETE, last=True)
     except _Gone:
         pass
     finally:
         service.sockets.event_streams.discard(end)
-        if session is not None:
-            service.sockets.leave(session, end, "stream")
+        if place is not None:
+            service.sockets.leave(place)
 
 
 async def _until_over(

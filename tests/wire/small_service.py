@@ -13,6 +13,7 @@ from graphql import build_schema, execute, subscribe
 from starlette.applications import Starlette
 
 from auth.credentials import Credentials
+from auth.sessions import Tokens
 from auth.viewer import Viewer
 from delivery.bus import Bus
 from models.refusals import Failure, Unauthenticated
@@ -59,6 +60,7 @@ class SmallService:
     documents: Documents
     streams: Streams = None  # type: ignore[assignment]
     ended: set[int] = field(default_factory=set)
+    tokens: dict[int, Tokens] = field(default_factory=dict)
     running: int = 0
     begun: int = 0
     cancelled: int = 0
@@ -69,14 +71,14 @@ class SmallService:
         return prepared.operation.selection_set.selections[0].name.value == "news"
 
     async def viewer(self, credentials: Credentials) -> Viewer:
-        viewer = Viewer(now=datetime.now(UTC), language=credentials.language or "en")
+        viewer = Viewer(now=datetime.now(UTC), language=credentials.language or "en", address=credentials.address)
         token = credentials.bearer or credentials.cookie
         if token:
             account, session = TOKENS.get(token, (0, 0))
             if not account or session in self.ended:
                 viewer.refused = True
             else:
-                viewer.account_id, viewer.session_id = account, session
+                viewer.account_id, viewer.session_id, viewer.token_hash = account, session, token
         return viewer
 
     def context(self, viewer: Viewer) -> Context:
@@ -164,16 +166,17 @@ class Root:
 
 @asynccontextmanager
 async def small_service(**settings: Any) -> AsyncIterator[SmallService]:
-    """A service whose sessions end when they are put into `ended`."""
+    """A service whose sessions end when they are put into `ended`, and go by what `tokens` says."""
     bus = Bus()
     ended: set[int] = set()
+    tokens = {session: Tokens(token, None) for token, (_, session) in TOKENS.items()}
 
-    async def is_live(session_id: int) -> bool:
-        return session_id not in ended
+    async def tokens_of(session_id: int) -> Tokens | None:
+        return None if session_id in ended else tokens[session_id]
 
     given = read_settings(**{"mode": "demo", **settings})
-    async with open_sockets(bus, is_live) as sockets:
-        service = SmallService(given, bus, sockets, Documents(SCHEMA, given), ended=ended)
+    async with open_sockets(bus, tokens_of, given) as sockets:
+        service = SmallService(given, bus, sockets, Documents(SCHEMA, given), ended=ended, tokens=tokens)
         service.streams = Streams(service)  # type: ignore[arg-type]
         yield service
 

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
+from auth.sessions import Tokens
 from tests.delivery.test_bus import until
 from tests.wire.small_service import served, small_service
 from wire import sockets, sse
@@ -163,6 +164,40 @@ async def test_a_buyer_has_so_many_streams_and_not_one_more(port, service, monke
     monkeypatch.setattr(sockets, "STREAMS_A_BUYER", 1)
     async with opened(port, "subscription{mine}", "ann"), opened(port, "subscription{mine}", "ann") as second:
         assert b"RATE_LIMITED" in await second.rest()
+
+
+async def test_a_network_has_so_many_streams_of_nobody_and_not_one_more():
+    async with small_service(max_visitors_a_network=1) as service, served(app_of(service)) as port:
+        async with opened(port, 'subscription{news(of:"1")}'):
+            async with opened(port, 'subscription{news(of:"1")}') as second, opened(port, "subscription{mine}", "ann") as buyers:
+                assert b"RATE_LIMITED" in await second.rest()
+                with pytest.raises(TimeoutError):
+                    await buyers.chunk(0.1)
+    assert not service.sockets._taken
+
+
+async def test_a_stream_of_a_replaced_token_ends_so_that_its_client_comes_back(port, service, monkeypatch):
+    monkeypatch.setattr(sockets, "RENEWAL_SECONDS", 1.0)
+    async with opened(port, "subscription{mine}", "ann") as stream:
+        await until(lambda: service.bus._listeners)
+        service.tokens[11] = Tokens("new", None)
+        service.bus.publish("session:11", "account:1")
+        assert b'"mine"' in await stream.chunk()
+        assert await stream.rest() == b""
+    await until(lambda: service.running == 0 and not service.sockets._sessions)
+
+
+async def test_a_session_that_ended_while_its_stream_opened_ends_it_at_once(port, service):
+    read = service.viewer
+
+    async def read_just_before(credentials):
+        viewer = await read(credentials)
+        service.ended.add(11)
+        return viewer
+
+    service.viewer = read_just_before
+    async with opened(port, "subscription{mine}", "ann") as stream, asyncio.timeout(5):
+        assert b"UNAUTHENTICATED" in await stream.rest()
 
 
 async def test_stopping_the_service_ends_streams_so_that_clients_come_back(port, service):

@@ -15,10 +15,11 @@ from websockets.exceptions import ConnectionClosed
 from delivery.bus import QUIET_POLL_SECONDS
 from tests.delivery.test_bus import OwnRedis, needs_redis, until
 from tests.resolvers.test_favorites import ADD
-from tests.shop import Shop, free_port, open_shop
+from tests.resolvers.test_passwords import OTHER, changed
+from tests.shop import PASSWORD, Shop, free_port, open_shop
 from tests.wire.test_live import DROPS, SIGN_OUT, as_buyer, follow
 from tests.wire.test_websocket import Raw, client
-from wire.sockets import LOOK_SECONDS
+from wire.sockets import LOOK_SECONDS, RENEWAL_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,7 +97,7 @@ async def test_news_and_revocations_cross_over_and_outlive_redis(tmp_path: Path)
 
 async def _cross_over(shop: Shop, redis: OwnRedis) -> None:
     product, follower = await shop.product("50.00"), await shop.buyer()
-    leaving, leaving_later = await shop.buyer(), await shop.buyer()
+    leaving, leaving_later, renewing = await shop.buyer(), await shop.buyer(), await shop.buyer()
     await follower.data(ADD, product=product.id)
     async with second_node(shop) as port, client(port) as public, client(port, **as_buyer(follower)) as own:
         async with client(port, **as_buyer(leaving)) as first, client(port, **as_buyer(leaving_later)) as second:
@@ -113,6 +114,14 @@ async def _cross_over(shop: Shop, redis: OwnRedis) -> None:
             await leaving.data(SIGN_OUT)
             assert await closing_code(first, 10) == 4401
             assert time.monotonic() - began < LOOK_SECONDS  # two seconds, where no machine is busy
+
+            async with client(port, **as_buyer(renewing)) as opened:
+                assert (await changed(renewing, PASSWORD, OTHER))["__typename"] == "PasswordChanged"
+                renewed = time.monotonic()
+                assert await closing_code(opened, 20) == 1012
+                assert RENEWAL_SECONDS - 1 < time.monotonic() - renewed < LOOK_SECONDS
+            async with client(port, **as_buyer(renewing)) as opened:
+                await opened.settled()
 
             await redis.kill()
             await until(lambda: not shop.service.bus.healthy)

@@ -5,13 +5,14 @@ import base64
 import json
 import os
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from auth.sessions import Tokens
 from tests.delivery.test_bus import until
 from tests.wire.small_service import served, small_service, sockets_app
 from wire import conversation, socket_protocol, sockets
@@ -460,7 +461,7 @@ async def test_everything_stops_when_the_client_goes_politely_or_not(port, servi
                 raw.socket.transport.abort()
         await until(lambda: service.running == 0 and service.sockets._sessions == {})
         await until(lambda: service.bus._listeners == {} and service.streams._streams == {})
-        assert not service.sockets._of_buyer and not service.sockets._unready
+        assert not service.sockets._taken and not service.sockets._unready
 
 
 async def test_a_storm_of_subscribing_and_stopping_leaves_nothing_behind(port, service):
@@ -511,6 +512,30 @@ async def test_an_address_has_so_many_silent_sockets_and_not_one_more(port, monk
         await first.begin()
         async with client(port):
             pass
+
+
+async def test_a_network_has_so_many_sockets_of_nobody_and_all_together_have_so_many():
+    settings = {"max_visitors_a_network": 2, "max_visitors": 3, "forwarded_allow_ips": "127.0.0.1"}
+    async with small_service(**settings) as service, served(sockets_app(service)) as port, AsyncExitStack() as opened:
+
+        async def begun(address, payload=None):
+            raw = await opened.enter_async_context(client(port, begun=False, additional_headers={"X-Forwarded-For": address}))
+            await raw.say({**INIT, "payload": payload})
+            return raw
+
+        first = await begun("203.0.113.1")
+        assert await first.hear() == {"type": "connection_ack"}
+        assert await (await begun("::ffff:203.0.113.1")).hear() == {"type": "connection_ack"}
+        with pytest.raises(ConnectionClosed) as end:
+            await (await begun("203.0.113.1")).hear()
+        assert (end.value.rcvd.code, end.value.rcvd.reason) == (4429, "Too many sockets")
+        assert await (await begun("203.0.113.2")).hear() == {"type": "connection_ack"}
+        assert await (await begun("203.0.113.3")).closed() == 4429
+        assert await (await begun("203.0.113.1", {"authorization": "Bearer ann"})).hear() == {"type": "connection_ack"}
+        await first.socket.close()
+        await asyncio.sleep(0.05)
+        assert await (await begun("203.0.113.3")).hear() == {"type": "connection_ack"}
+    assert not service.sockets._taken
 
 
 # Sharing
@@ -594,6 +619,82 @@ async def test_an_operation_after_the_end_of_the_session_closes_the_socket(port,
         service.ended.add(11)
         await raw.subscribe("{ me }")
         assert await raw.closed() == 4401
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_what_becomes_of_a_session_while_a_socket_opens_is_noticed_at_once(port, service, monkeypatch, ended):
+    monkeypatch.setattr(sockets, "RENEWAL_SECONDS", 0.1)
+    read = service.viewer
+
+    async def read_just_before(credentials):
+        viewer = await read(credentials)
+        if ended:
+            service.ended.add(11)
+        else:
+            service.tokens[11] = Tokens("new", None)
+        service.bus.publish("session:11")  # nobody hears it: the socket is not among those of the session yet
+        return viewer
+
+    service.viewer = read_just_before
+    async with client(port, begun=False) as raw:
+        await raw.say({**INIT, "payload": {"authorization": "Bearer ann"}})
+        assert await raw.closed(5) == (4401 if ended else 1012)
+    await until(lambda: service.sockets._sessions == {} and not service.sockets._taken)
+
+
+# Another token
+
+
+async def test_a_socket_of_a_replaced_token_is_told_to_come_back_after_a_while(port, service, monkeypatch):
+    monkeypatch.setattr(sockets, "RENEWAL_SECONDS", 1.5)
+    async with client(port, payload={"authorization": "Bearer ann"}) as raw, client(port, payload={"authorization": "Bearer ann-elsewhere"}) as other:
+        await raw.subscribe("subscription { mine }")
+        await raw.settled()
+        service.tokens[11] = Tokens("new", None)
+        began = time.monotonic()
+        for _ in range(3):  # more looks neither put it off nor close twice
+            service.bus.publish("session:11", "account:1")
+            assert (await raw.hear())["type"] == "next"
+            await asyncio.sleep(0.1)
+        with pytest.raises(ConnectionClosed) as end:
+            await raw.hear()
+        assert (end.value.rcvd.code, end.value.rcvd.reason) == (1012, "sign in with the new token")
+        assert time.monotonic() - began > 1.4
+        await other.settled()
+    await until(lambda: service.sockets._sessions == {})
+
+
+async def test_a_session_revoked_while_its_sockets_wait_for_the_new_token_closes_them_at_once(port, service):
+    async with client(port, payload={"authorization": "Bearer ann"}) as raw:
+        service.tokens[11] = Tokens("new", None)
+        service.bus.publish("session:11")
+        await raw.settled()
+        service.ended.add(11)
+        service.bus.publish("session:11")
+        assert await raw.closed(4) == 4401
+
+
+async def test_a_replaced_token_is_noticed_without_the_bus_by_looking(service, monkeypatch):
+    monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(sockets, "RENEWAL_SECONDS", 0.2)
+    async with small_service() as service, served(sockets_app(service)) as port:
+        async with client(port, payload={"authorization": "Bearer ann"}) as raw:
+            service.tokens[11] = Tokens("new", None)
+            assert await raw.closed() == 1012
+
+
+async def test_a_token_that_was_turned_within_its_family_keeps_its_sockets_and_another_family_does_not(port, service, monkeypatch):
+    monkeypatch.setattr(sockets, "RENEWAL_SECONDS", 0.1)
+    service.tokens[11] = Tokens("ann", "family")
+    async with client(port, payload={"authorization": "Bearer ann"}) as raw:
+        for turned in ("second", "third"):
+            service.tokens[11] = Tokens(turned, "family")
+            service.bus.publish("session:11")
+            await asyncio.sleep(0.3)
+            await raw.settled()
+        service.tokens[11] = Tokens("fourth", "another family")
+        service.bus.publish("session:11")
+        assert await raw.closed() == 1012
 
 
 # Slow clients
