@@ -2,7 +2,6 @@
 
 import pytest
 
-from auth.policy import policy_of
 from auth.providers.provider import Profile
 from auth.viewer import Viewer
 from models.accounts import Identity
@@ -29,6 +28,6 @@ async def test_google_opens_no_account_of_a_mailbox_that_only_looks_alike(
     google, settings = provided.service.providers["google"], provided.service.settings
     profile = Profile("thief", told, True, None, "Thief", told.partition("@")[2])
     with pytest.raises(Refusal) as refused:
-        await _arrive(Viewer(utc_now()), policy_of(settings), google, profile, "US")
+        await _arrive(Viewer(utc_now()), settings, google, profile, "US")
     assert refused.value.code is ErrorCode.ACCOUNT_LINK_REQUIRES_SIGN_IN
     assert await Identity.all().values_list("kind", flat=True) == ["EMAIL"]
