@@ -25,6 +25,7 @@ from models.letters import mail, withhold_mail
 from models.passwords import RESET_LASTS
 from models.refusals import BadUserInput, CodeInvalid, InvalidCredentials, PasswordTooWeak
 from models.unit_of_work import Work, unit_of_work
+from resolvers.sign_in_notices import tell
 from settings import Settings
 
 HOUR = timedelta(hours=1)
@@ -101,8 +102,7 @@ async def _change(work: Work, viewer: Viewer, stored: str, renewed: str) -> str:
     await work.execute("DELETE FROM known_device WHERE account_id = $1 AND token_hash <> $2", account.id, token_hash(viewer.device or ""))
     await end_other_sessions(work, account.id, viewer.session_id)
     work.record(viewer, "password_changed", "account", account.id)
-    if account.email:
-        mail(work, "password_changed", account.email, account.language, account_id=account.id)
+    await tell(work, account.id, "password_changed")
     return await rotate(work, viewer)
 
 
@@ -206,10 +206,10 @@ async def _reset(work: Work, viewer: Viewer, token: str, renewed: str) -> None:
     await set_password(work, account_id, renewed)
     await end_other_sessions(work, account_id, None)
     work.record(viewer, "password_reset", "account", account_id)
-    ((email, language),) = await work.fetch("SELECT email, language FROM account WHERE id = $1", account_id)
+    ((email,),) = await work.fetch("SELECT email FROM account WHERE id = $1", account_id)
     if email:
         await forget_account(subject_of(email))
-        mail(work, "password_changed", email, language, account_id=account_id)
+    await tell(work, account_id, "password_changed")
 
 
 async def set_password(work: Work, account_id: int, hashed: str) -> None:
