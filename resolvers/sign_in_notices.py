@@ -9,6 +9,7 @@ from auth.viewer import Viewer
 from models import letters
 from models.accounts import Account, IdentityKind
 from models.database import opened
+from models.find_account import told_ways
 from models.instants import as_text, utc_now
 from models.unit_of_work import Work
 
@@ -49,6 +50,11 @@ async def _text(work: Work, account_id: int, template: str, phone: str, language
         log.warning("the day's text messages are used up: nobody is told by %s_sms", template)
         return
     letters.sms(work, f"{template}_sms", phone, language, account_id=account_id, **values)
+
+
+async def tell_of_password(work: Work, account_id: int) -> None:
+    """Tell that the password is another one, and the ways of signing in that there are: a thief may have added some."""
+    await tell(work, account_id, "password_changed", ways=told_ways(await _proved(work, account_id)))
 
 
 async def _proved(work: Work, account_id: int) -> list[tuple[IdentityKind, str]]:
