@@ -7,10 +7,10 @@ from auth.app_sessions import Turned, invalid, turn
 from auth.guessing import forgive_request, require_few
 from auth.viewer import Viewer
 from models.accounts import Account
-from models.letters import mail
 from models.reads import reads
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Entry
+from resolvers.sign_in_notices import tell
 from settings import Settings
 
 WRONG_OF_NETWORK, WINDOW = 300, timedelta(minutes=5)
@@ -41,8 +41,7 @@ async def _turn(work: Work, viewer: Viewer, settings: Settings, refresh_token: s
     if turned.tokens is not None:
         await forgive_request("refresh", viewer.address, WRONG_OF_NETWORK, WINDOW)
         return turned, account
-    # Nothing is raised here: the revocation, the record and the mail are to stay.
+    # Nothing is raised here: the revocation, the record and the notice are to stay.
     work.record(viewer, "refresh_reuse", "session", turned.session_id)
-    if account.email:
-        mail(work, "refresh_reuse", account.email, account.language, account_id=account.id, address=viewer.address or "—")
+    await tell(work, account.id, "refresh_reuse", address=viewer.address or "—")
     return turned, account

@@ -71,7 +71,7 @@ async def _begin(work: Work, viewer: Viewer, account_id: int, sealed: tuple[str,
 
 async def confirm_second_factor(viewer: Viewer, settings: Settings, code: str) -> tuple[list[str], str]:
     """Turn it on by a code of the authenticator; its recovery codes, told once, and the session's new token. All other
-    sessions end, and a mail tells.
+    sessions end, and the owner is told.
 
     Raises:
         CodeInvalid: another code, or nothing was begun in the last 15 minutes. RateLimited: too many wrong ones.
@@ -124,7 +124,7 @@ async def _renew(work: Work, viewer: Viewer, settings: Settings, account_id: int
 
 
 async def remove_second_factor(viewer: Viewer, settings: Settings, code: str) -> tuple[datetime, str]:
-    """Turn it off; when that was, and the session's new token. Other sessions end, and a mail tells.
+    """Turn it off; when that was, and the session's new token. Other sessions end, and the owner is told.
 
     Raises:
         ReauthRequired, CodeInvalid, RateLimited. Unavailable: WRONG_STATE, it is off.

@@ -22,6 +22,7 @@ from models.standing import Deed
 from models.unit_of_work import Work, unit_of_work
 from resolvers.entry import Linked
 from resolvers.passwords import owner_of
+from resolvers.sign_in_notices import tell
 from resolvers.sign_up import forget_unproved, require_address
 from settings import Settings
 
@@ -131,11 +132,13 @@ async def _confirm(work: Work, viewer: Viewer, token: str) -> Linked:
     if not await work.execute("DELETE FROM email_change WHERE token_hash = $1 AND account_id = $2 AND ends_at > $3", *known):
         raise CodeInvalid(field="token")
     await forget_unproved(work, subject)
+    change = {"masked": masked(EMAIL, subject) or ""}
+    await tell(work, account_id, "email_changed", **change)  # at the contact in force until now
     await work.execute("UPDATE account SET email = $1 WHERE id = $2", email, account_id)
     await work.execute("DELETE FROM password_reset WHERE account_id = $1", account_id)  # links that went to the address before
     work.record(viewer, "email_changed", "account", account_id)
-    for address in filter(None, {before.email, email}):
-        mail(work, "email_changed", address, before.language, account_id=account_id, masked=masked(EMAIL, subject) or "")
+    if email != before.email:
+        mail(work, "email_changed", email, before.language, account_id=account_id, **change)
     account = await reads(Account).one("id = $1", account_id)
     assert account is not None
     return Linked(account, await rotate(work, viewer))

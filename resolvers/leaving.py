@@ -19,6 +19,7 @@ from models.refusals import Unauthenticated
 from models.standing import Deed
 from models.timers import set_timer, stop_timer
 from models.unit_of_work import Work, unit_of_work
+from resolvers.sign_in_notices import tell
 
 
 class Leaver(NamedTuple):
@@ -45,7 +46,7 @@ async def delete_account(work: Work, viewer: Viewer) -> datetime:
     """
     account_id = viewer.require_buyer()
     await require_recent(viewer)
-    leaver = await hold_in_standing(viewer, Deed.LEAVE)
+    await hold_in_standing(viewer, Deed.LEAVE)
     require_free(await reads(Order).where(UNSETTLED, account_id, viewer.now - AFTER_SALE), viewer.now)
     begun = await work.fetch(
         "INSERT INTO account_deletion (account_id, requested_at, erase_at) VALUES ($1, $2, $3) "
@@ -59,8 +60,7 @@ async def delete_account(work: Work, viewer: Viewer) -> datetime:
         return (await deletions_of([account_id]))[account_id].erase_at
     await set_timer(work, ERASURE, account_id, viewer.now + GRACE)
     work.record(viewer, "account_deletion_requested", "account", account_id)
-    if leaver.email:
-        mail(work, "account_deletion_requested", leaver.email, leaver.language, account_id=account_id, when=as_text(viewer.now + GRACE))
+    await tell(work, account_id, "account_deletion_requested", when=as_text(viewer.now + GRACE))
     erase_at = as_instant(begun[0][0])
     assert erase_at is not None
     return erase_at

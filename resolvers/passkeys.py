@@ -83,7 +83,7 @@ async def _handle(work: Work, account_id: int) -> str:
 
 
 async def add_passkey(viewer: Viewer, settings: Settings, challenge_id: str, credential: str, name: str) -> OwnMethod:
-    """Let the viewer sign in by the passkey that their device has made. They are told by mail.
+    """Let the viewer sign in by the passkey that their device has made. They are told of it.
 
     Raises:
         ReauthRequired, SignUpClosed: the challenge stays good. CodeInvalid: it is old, used or another's. BadUserInput: the

@@ -19,12 +19,14 @@ from auth.sessions import end_other_sessions, new_token, rotate, token_hash
 from auth.strength import weakness_of
 from auth.viewer import Viewer
 from models.accounts import IdentityKind, as_proved, fold_email, is_email
-from models.database import fetch
+from models.database import any_of, fetch
 from models.instants import utc_now
 from models.letters import mail, withhold_mail
 from models.passwords import RESET_LASTS
 from models.refusals import BadUserInput, CodeInvalid, InvalidCredentials, PasswordTooWeak
+from models.sign_in_methods import REACHING
 from models.unit_of_work import Work, unit_of_work
+from resolvers.sign_in_notices import tell_of_password
 from settings import Settings
 
 HOUR = timedelta(hours=1)
@@ -101,8 +103,7 @@ async def _change(work: Work, viewer: Viewer, stored: str, renewed: str) -> str:
     await work.execute("DELETE FROM known_device WHERE account_id = $1 AND token_hash <> $2", account.id, token_hash(viewer.device or ""))
     await end_other_sessions(work, account.id, viewer.session_id)
     work.record(viewer, "password_changed", "account", account.id)
-    if account.email:
-        mail(work, "password_changed", account.email, account.language, account_id=account.id)
+    await tell_of_password(work, account.id)
     return await rotate(work, viewer)
 
 
@@ -206,10 +207,13 @@ async def _reset(work: Work, viewer: Viewer, token: str, renewed: str) -> None:
     await set_password(work, account_id, renewed)
     await end_other_sessions(work, account_id, None)
     work.record(viewer, "password_reset", "account", account_id)
-    ((email, language),) = await work.fetch("SELECT email, language FROM account WHERE id = $1", account_id)
-    if email:
-        await forget_account(subject_of(email))
-        mail(work, "password_changed", email, language, account_id=account_id)
+    reached = [kind.value for kind in REACHING]
+    proved = await work.fetch(
+        f"SELECT subject FROM identity WHERE account_id = $1 AND verified_at IS NOT NULL AND {any_of('kind', 2, 'text')}", account_id, reached
+    )
+    for (subject,) in proved:  # the password is one for all of them, and so are the guesses at it
+        await forget_account(subject_of(subject))
+    await tell_of_password(work, account_id)
 
 
 async def set_password(work: Work, account_id: int, hashed: str) -> None:

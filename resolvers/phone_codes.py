@@ -115,12 +115,13 @@ async def _link(work: Work, viewer: Viewer, tried: Tried) -> Linked:
     await hold_in_standing(viewer, Deed.CHANGE_WAYS_IN)
     await require_recent(viewer)
     await use_code(work, tried)
+    # Told at the contact in force until now, which may be the number that goes.
+    await tell(work, account_id, "sign_in_method_added", kind=PHONE, masked=masked(IdentityKind.PHONE, tried.phone) or "")
     await work.execute("DELETE FROM identity WHERE kind = $1 AND account_id = $2", PHONE, account_id)
     if not await _identify(work, account_id, tried.phone):
         raise IdentityTaken(field="challengeId")
     await work.execute("UPDATE account SET phone = $1 WHERE id = $2", tried.phone, account_id)
     work.record(viewer, "sign_in_method_added", "account", account_id, kind=PHONE)
-    await tell(work, account_id, "sign_in_method_added", kind=PHONE, masked=masked(IdentityKind.PHONE, tried.phone) or "")
     account = await reads(Account).one("id = $1", account_id)
     assert account is not None
     return Linked(account, await rotate(work, viewer))

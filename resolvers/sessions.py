@@ -13,10 +13,10 @@ from auth.viewer import Viewer
 from models.database import any_of, fetch
 from models.instants import utc_now
 from models.reads import reads
-from models.refusals import BadUserInput, InvalidCredentials, NotFound
+from models.refusals import BadUserInput, ErrorCode, InvalidCredentials, NotFound, Unavailable
 from models.sessions import Session
 from models.unit_of_work import Work, unit_of_work
-from resolvers.second_factor import spend_and_tell
+from resolvers import second_factor
 from settings import Settings
 
 _LIVE = "revoked_at IS NULL AND ends_at > $2 AND used_at > $3"
@@ -78,12 +78,13 @@ async def sign_out_elsewhere(work: Work, viewer: Viewer) -> int:
 
 
 async def reauthenticate(viewer: Viewer, settings: Settings, passwords: Passwords, password: str | None, code: str | None) -> datetime:
-    """Prove who asks by the password or, where the account has a second factor, by a code of it; until when that counts.
+    """Prove who asks by the password or, where the account has a second factor, by a code of it alone; until when that counts.
 
     Raises:
         BadUserInput: an empty or too long value, or not one of the two. RateLimited: too many failures. InvalidCredentials: it
-            is another password, or the account has none. CodeInvalid: it is no code of the account's. Failure: RATE_LIMITED;
-            OVERLOADED, and the attempt is not counted.
+            is another password, or the account has none. CodeInvalid: it is no code of the account's. Unavailable:
+            SECOND_FACTOR_REQUIRED, a password where a code is wanted. Failure: RATE_LIMITED; OVERLOADED, and the attempt is
+            not counted.
     """
     if (password is None) is (code is None):
         raise BadUserInput(field="password", text="PASSWORD_OR_CODE")
@@ -98,7 +99,7 @@ async def reauthenticate(viewer: Viewer, settings: Settings, passwords: Password
 
 @unit_of_work
 async def _prove_by_code(work: Work, viewer: Viewer, settings: Settings, account_id: int, code: str) -> datetime:
-    await spend_and_tell(work, settings, account_id, code)
+    await second_factor.spend_and_tell(work, settings, account_id, code)
     return await prove(viewer)
 
 
@@ -106,6 +107,9 @@ async def _prove_by_password(viewer: Viewer, passwords: Passwords, password: str
     account_id = viewer.require_buyer()
     if not password or len(password) > LONGEST:
         raise BadUserInput(field="password")
+    # What a proof opens is more than a password: a passkey, added by it, signs in without a code. Not even looked at, it tells nothing.
+    if await second_factor.by_accounts([account_id]):
+        raise Unavailable(ErrorCode.SECOND_FACTOR_REQUIRED, field="code")
     with passwords.turn():
         return await _prove_by(viewer, passwords, account_id, password)
 

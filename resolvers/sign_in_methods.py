@@ -60,7 +60,7 @@ async def by_accounts(account_ids: Iterable[int], policy: Policy) -> dict[int, l
 
 @unit_of_work
 async def unlink_sign_in_method(work: Work, viewer: Viewer, policy: Policy, method_id: int) -> None:
-    """Take a way of signing in away from the viewer's account, its contact with it, and tell them by mail.
+    """Take a way of signing in away from the viewer's account, its contact with it, and tell them.
 
     Raises:
         ReauthRequired. NotFound: missing, or another buyer's. Unavailable: LAST_SIGN_IN_METHOD.

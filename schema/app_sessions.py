@@ -25,7 +25,7 @@ class AppSessionsMutation:
     @mutation(
         description="The next access and refresh token of an app's session; the pair before is dead then. The same token within ten seconds "
         "answers the same pair again, for an answer that was lost. Any other one that was used before ends the session, closes its "
-        "sockets and is told to the buyer by mail. One refusal for all: INVALID_CREDENTIALS."
+        "sockets and is told to the buyer. One refusal for all: INVALID_CREDENTIALS."
     )
     async def refresh_session(context: Context, input: RefreshSessionInput) -> RefreshSessionResult:
         work = app_sessions.refresh_session(context.viewer, context.settings, input.refresh_token)

@@ -32,7 +32,7 @@ class SecondFactorBegun:
     expires_at: Instant = attribute("Until when confirmSecondFactor can follow: 15 minutes on.")
 
 
-@strawberry.type(description="The second factor is on, and all other sessions have ended. A mail tells the buyer.")
+@strawberry.type(description="The second factor is on, and all other sessions have ended. The buyer is told.")
 class SecondFactorOn:
     recovery_codes: list[str] = listed("Ten codes that sign in once each when the authenticator is lost. Told once.", size=10)
     new_token: str | None = strawberry.field(description=NEW_TOKEN)
@@ -43,7 +43,7 @@ class RecoveryCodesRenewed:
     recovery_codes: list[str] = listed("Ten new ones. Told once.", size=10)
 
 
-@strawberry.type(description="The second factor is off, and all other sessions have ended. A mail tells the buyer.")
+@strawberry.type(description="The second factor is off, and all other sessions have ended. The buyer is told.")
 class SecondFactorRemoved:
     at: Instant = attribute("When that was.")
     new_token: str | None = strawberry.field(description=NEW_TOKEN)

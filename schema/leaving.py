@@ -54,7 +54,7 @@ class DataExportRequested:
     data_export: DataExport = strawberry.field(description="How far it is.")
 
 
-@strawberry.type(description="The account is going to be erased. All sessions have ended, the present one too; a mail tells of it.")
+@strawberry.type(description="The account is going to be erased. All sessions have ended, the present one too; the buyer is told of it.")
 class AccountDeletionRequested:
     erase_at: Instant = strawberry.field(description="When it is erased. Until then its buyer can sign in, and keep it.")
 

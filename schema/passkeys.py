@@ -46,7 +46,7 @@ class PasskeyRequest:
     expires_at: Instant = strawberry.field(description=ENDS)
 
 
-@strawberry.type(description="The buyer can sign in by the passkey. A mail tells of it.")
+@strawberry.type(description="The buyer can sign in by the passkey, and is told of it.")
 class PasskeyAdded:
     method: SignInMethod = strawberry.field(description="The new way of signing in.")
 

@@ -18,7 +18,7 @@ from schema.errors import (
 )
 
 
-@strawberry.type(description="The password is changed, and all other sessions have ended. A mail tells the buyer.")
+@strawberry.type(description="The password is changed, and all other sessions have ended. The buyer is told.")
 class PasswordChanged:
     accepted: bool = strawberry.field(description="Always true.")
     new_token: str | None = strawberry.field(description=NEW_TOKEN)

@@ -10,7 +10,7 @@ from resolvers import sessions
 from schema.bulk import given
 from schema.context import Context
 from schema.edges import attribute, derived, edge, identity, mutation
-from schema.errors import BadUserInput, CodeInvalid, InvalidCredentials, NotFound, RateLimited, answered
+from schema.errors import BadUserInput, CodeInvalid, InvalidCredentials, NotFound, RateLimited, Unavailable, answered
 from schema.node import Node, own_id, reads_rows_of
 from schema.scalars import Instant
 
@@ -67,7 +67,7 @@ class Reauthenticated:
 RevokeSessionResult = Annotated[SessionRevoked | NotFound, strawberry.union("RevokeSessionResult", description="What revokeSession answers.")]
 SignOutElsewhereResult = Annotated[SignedOutElsewhere, strawberry.union("SignOutElsewhereResult", description="What signOutElsewhere answers.")]
 ReauthenticateResult = Annotated[
-    Reauthenticated | InvalidCredentials | CodeInvalid | RateLimited | BadUserInput,
+    Reauthenticated | InvalidCredentials | CodeInvalid | RateLimited | BadUserInput | Unavailable,
     strawberry.union("ReauthenticateResult", description="What reauthenticate answers."),
 ]
 SessionId = Annotated[strawberry.ID, strawberry.argument(description="A session's id.")]
@@ -75,9 +75,9 @@ SessionId = Annotated[strawberry.ID, strawberry.argument(description="A session'
 
 @strawberry.input(description="The proof of who asks: one of the two.")
 class ReauthenticateInput:
-    password: str | None = strawberry.field(default=strawberry.UNSET, description="The account's, as it is.")
+    password: str | None = strawberry.field(default=strawberry.UNSET, description="The account's, as it is; where it has no second factor.")
     code: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Of the authenticator, or a recovery code; instead of `password`, with a second factor."
+        default=strawberry.UNSET, description="Of the authenticator, or a recovery code, where the account has a second factor."
     )
 
 
@@ -100,6 +100,7 @@ class SessionsMutation:
 
     @mutation(
         description="Prove again who you are, for what answers REAUTH_REQUIRED; it counts for 15 minutes, as a sign-in does. "
+        "Where the account has a second factor, `password` answers SECOND_FACTOR_REQUIRED: give `code`, or reauthenticateByPasskey. "
         "Who has neither a password nor a second factor signs in anew instead."
     )
     async def reauthenticate(context: Context, input: ReauthenticateInput) -> ReauthenticateResult:

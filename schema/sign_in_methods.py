@@ -144,6 +144,6 @@ async def _unlink(context: Context, id: str) -> None:
 
 @strawberry.type
 class SignInMethodsMutation:
-    @mutation(description="Take a way of signing in off the account; the last usable one stays (LAST_SIGN_IN_METHOD). A mail tells of it.")
+    @mutation(description="Take a way of signing in off the account; the last usable one stays (LAST_SIGN_IN_METHOD). The buyer is told.")
     async def unlink_sign_in_method(context: Context, id: MethodId) -> UnlinkSignInMethodResult:
         return await answered(context, _unlink(context, id), lambda _: SignInMethodUnlinked(method_id=strawberry.ID(id)))

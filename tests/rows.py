@@ -27,3 +27,10 @@ async def letters(to: str) -> list[dict[str, Any]]:
     rows = await OutboxMessage.filter(kind="mail").order_by("id").values_list("payload", flat=True)
     found = [row if isinstance(row, dict) else orjson.loads(row) for row in rows]
     return [letter for letter in found if letter.get("to") == to and letter["template"] != "new_sign_in"]
+
+
+async def texts(to: str) -> list[dict[str, Any]]:
+    """The text messages to a number, oldest first."""
+    rows = await OutboxMessage.filter(kind="sms").order_by("id").values_list("payload", flat=True)
+    found = [row if isinstance(row, dict) else orjson.loads(row) for row in rows]
+    return [text for text in found if text.get("to") == to]

@@ -10,6 +10,7 @@ from jinja2 import Environment, UndefinedError, meta
 from delivery.letters import FOLDER, HTML, TEXT, UnknownTemplate, Writer
 from delivery.texts import LANGUAGES
 from models.outbox import Message
+from resolvers.sign_in_notices import BY_TEXT_TOO
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOME = "https://shop.example"
@@ -65,6 +66,18 @@ def test_a_template_is_filled_and_nothing_reaches_html_unescaped(name: str, lang
         assert f'<html lang="{language}">' in written.html
         assert not [value for value in documented()[name] if f"<b>{value}</b>" in written.html or f"<b>{value}" in written.html]
         assert "&lt;b&gt;" in written.html or set(sample(name).values()) <= {"2026-05-01T12:00:00+00:00"}
+
+
+@pytest.mark.parametrize(("language", "most"), [("ru", 70), ("en", 160)])
+@pytest.mark.parametrize("name", sorted(BY_TEXT_TOO))
+def test_a_notice_by_text_message_is_one_message(name: str, language: str, most: int) -> None:
+    for kind, masked in (("PHONE", "+7***1234"), ("OK", ""), ("PASSKEY", ""), ("MAILRU", "")):
+        values = {"kind": kind, "masked": masked, "when": "2026-09-22T14:15:00+00:00"}
+        if name == "email_changed":
+            values["masked"] = "i***@m***.ru"
+        text = writer.write(message(f"{name}_sms", language, channel="sms", **values)).text.strip()
+        assert len(text) <= most and "\n" not in text and "http" not in text, text
+        assert language == "ru" or text.isascii()
 
 
 def test_a_value_that_is_missing_and_words_that_are_unknown_are_told_apart_from_an_unknown_language() -> None:

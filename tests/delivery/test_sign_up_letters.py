@@ -9,7 +9,7 @@ import delivery
 from delivery.texts import LANGUAGES
 
 TEMPLATES = Path(delivery.__file__).parent / "templates"
-LETTERS = {"activate": {"link"}, "already_registered": set(), "no_account": set(), "password_changed": set(), "reset_password": {"link"}}
+LETTERS = {"activate": {"link"}, "already_registered": set(), "no_account": set(), "password_changed": {"ways"}, "reset_password": {"link"}}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -20,5 +20,5 @@ def test_a_letter_has_a_subject_and_what_it_needs(language: str, name: str, valu
     assert plain.startswith("Subject: ")
     for source in (plain, html):
         assert meta.find_undeclared_variables(environment.parse(source)) - {"home"} == values
-    said = environment.from_string(plain).render(link="https://shop.example/activate?token=x", home="https://shop.example")
+    said = environment.from_string(plain).render(link="https://shop.example/activate?token=x", ways="EMAIL i***@m***.ru\nVK", home="https://shop.example")
     assert "https://shop.example" in said

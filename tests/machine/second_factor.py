@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.machine.model import Factor
-from tests.machine.operations import ANSWER_FACTOR, BEGIN_FACTOR, CONFIRM_FACTOR, REMOVE_FACTOR
+from tests.machine.operations import ANSWER_FACTOR, BEGIN_FACTOR, CONFIRM_FACTOR, REAUTHENTICATE, REMOVE_FACTOR
 from tests.machine.rules import Rules, chosen, kind_of_code, pick, refused, signed_in
 
 MOST_TRIES = 5
@@ -48,6 +48,19 @@ class BySecondFactor(Rules):
             account.factor = None
             self.model.shut_out(account, but=session)
             self.rotated(session, answer["newToken"])
+
+    @precondition(signed_in)
+    @rule(pick=pick, kind=kind_of_code, having=st.booleans())
+    def prove_by_a_code(self, pick: int, kind: str, having: bool) -> None:
+        """`having`: by somebody who has a second factor, where there is one."""
+        who = [session for session in self.model.sessions if session.account.factor] if having else []
+        session = chosen(who or self.model.sessions, pick)
+        answer = self.world.ask(REAUTHENTICATE, session.token, input={"code": self.code(session.account, kind)})
+        if session.account.factor is None or kind == "wrong":
+            assert refused(answer, "CODE_INVALID")
+        else:
+            assert answer["__typename"] == "Reauthenticated", answer
+            session.fresh = True
 
     @precondition(lambda self: self.model.challenges)
     @rule(pick=pick, kind=kind_of_code)

@@ -53,7 +53,9 @@ class SignedIn(Rules):
         session = self.session(pick)
         password = self.password(session.account, typed)
         answer = self.world.ask(REAUTHENTICATE, session.token, input={"password": password})
-        if session.account.password == password:
+        if session.account.factor is not None:
+            assert refused(answer, "SECOND_FACTOR_REQUIRED")
+        elif session.account.password == password:
             assert answer["__typename"] == "Reauthenticated"
             session.fresh = True
         else:

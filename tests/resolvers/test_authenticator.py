@@ -11,14 +11,16 @@ import pytest
 from pydantic import SecretStr
 
 from auth.second_factor import renew_secrets
+from auth.sessions import token_hash
 from models.activity import Activity
 from models.database import fetch
 from models.instants import utc_now
 from models.second_factor import RecoveryCode, SecondFactor, SecondFactorChallenge, given_code
+from models.sessions import Session
 from resolvers.housekeeping import forget_old
 from tests.authenticators import CONFIRM, Authenticator, begin, confirm, turn_on
 from tests.rows import account_of, change, letters
-from tests.shop import PASSWORD, Buyer, Shop
+from tests.shop import PASSWORD, Buyer, Client, Shop
 
 ME = "{ me { id } }"
 MINE = "{ me { secondFactor { enabledAt recoveryCodesLeft } signInMethods { lockoutRisk methods { kind } } } }"
@@ -28,6 +30,9 @@ REMOVE = """mutation($input: RemoveSecondFactorInput!) { removeSecondFactor(inpu
   ... on SecondFactorRemoved { at newToken } ... on Refusal { code field } ... on RateLimited { retryAfterSeconds } } }"""
 PROVE = """mutation($input: ReauthenticateInput!) { reauthenticate(input: $input) { __typename
   ... on Reauthenticated { until } ... on Refusal { code field } } }"""
+SIGN_IN = "mutation($input: SignInInput!) { signIn(input: $input) { ... on SecondFactorRequired { challengeId } } }"
+ANSWER = "mutation($input: AnswerSecondFactorInput!) { answerSecondFactor(input: $input) { ... on SignedIn { token } } }"
+ASK_EMAIL = 'mutation { requestEmailChange(input: { email: "mine@new.example" }) { ... on Refusal { code } } }'
 CHANGES = {"renewRecoveryCodes": RENEW, "removeSecondFactor": REMOVE}
 
 
@@ -244,7 +249,7 @@ async def test_every_change_ends_the_other_sessions(shop: Shop, name: str) -> No
     assert (await buyer.data(ME))["me"]["id"] == buyer.id
 
 
-async def test_a_code_proves_again_who_asks_and_so_does_the_password(shop: Shop) -> None:
+async def test_a_code_proves_again_who_asks_also_without_a_password(shop: Shop) -> None:
     buyer = await shop.buyer()
     authenticator = await turn_on(buyer)
     await change("DELETE FROM password WHERE account_id = $1", authenticator.account_id)  # as whoever signs in by phone or provider alone
@@ -256,7 +261,42 @@ async def test_a_code_proves_again_who_asks_and_so_does_the_password(shop: Shop)
         assert (await given(buyer, PROVE, code=code))["code"] == "CODE_INVALID"
         assert (await given(buyer, REMOVE, code="1"))["code"] == "REAUTH_REQUIRED"
     assert (await factor_of(buyer) or {})["recoveryCodesLeft"] == 9
-    assert (await given(buyer, PROVE, password=PASSWORD))["code"] == "INVALID_CREDENTIALS"
+
+
+@pytest.mark.parametrize("typed", [PASSWORD, "wrong"])
+async def test_a_session_and_the_password_add_no_way_past_the_second_factor(shop: Shop, typed: str) -> None:
+    buyer = await shop.buyer()
+    authenticator = await turn_on(buyer)
+    await grow_old(buyer)
+    assert await given(buyer, PROVE, password=typed) == {"__typename": "Unavailable", "code": "SECOND_FACTOR_REQUIRED", "field": "code"}
+    for query, changed in (("mutation { beginPasskey { ... on Refusal { code } } }", "beginPasskey"), (ASK_EMAIL, "requestEmailChange")):
+        assert (await buyer.data(query))[changed] == {"code": "REAUTH_REQUIRED"}
+    assert await Activity.filter(verb="reauthenticated", subject_id=authenticator.account_id).count() == 0
+    assert await fetch("SELECT 1 FROM guess WHERE key LIKE 'account:proof:%'") == []  # it was not looked at
+    assert (await given(buyer, PROVE, code=await authenticator.code()))["__typename"] == "Reauthenticated"
+    assert (await buyer.data("mutation { beginPasskey { __typename } }"))["beginPasskey"] == {"__typename": "PasskeyCreation"}
+    await given(buyer, REMOVE, code=authenticator.recovery_codes[0])
+    assert (await given(buyer, PROVE, password=PASSWORD))["__typename"] == "Reauthenticated"
+
+
+async def test_a_sign_in_by_password_and_code_is_a_proof(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    authenticator = await turn_on(buyer)
+    asked = (await shop.nobody.data(SIGN_IN, input={"email": buyer.email, "password": PASSWORD}))["signIn"]
+    signed = (await shop.nobody.data(ANSWER, input={"challengeId": asked["challengeId"], "code": await authenticator.code()}))["answerSecondFactor"]
+    shop.http.cookies.clear()
+    answer = await Client(shop.http, signed["token"]).data("mutation { beginPasskey { __typename } }")
+    assert answer["beginPasskey"] == {"__typename": "PasskeyCreation"}
+
+
+async def test_a_proof_from_before_the_second_factor_counts_on_in_the_session_that_turned_it_on_and_no_longer_than_it_would(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    copied, elsewhere = Client(shop.http, buyer.token), await shop.again(buyer)
+    await change("UPDATE session SET proved_at = $1 WHERE account_id = $2", before := utc_now() - timedelta(minutes=14), await account_of(buyer))
+    await turn_on(buyer)
+    for other in (copied, elsewhere):
+        assert await other.codes("mutation { beginPasskey { __typename } }") == ["UNAUTHENTICATED"]
+    assert (await Session.get(token_hash=token_hash(buyer.token or ""))).proved_at == before
 
 
 async def test_a_proof_by_a_recovery_code_is_told_by_mail_and_one_by_the_authenticator_is_not(shop: Shop) -> None:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
 
 from auth.traffic import Bound
@@ -18,7 +17,7 @@ from resolvers.housekeeping import forget_old
 from tests.resolvers.orders import order_row, put_order, ship
 from tests.resolvers.sign_ups import solved
 from tests.resolvers.test_sign_in_methods import link
-from tests.rows import account_of, change, letters
+from tests.rows import account_of, change, letters, texts
 from tests.shop import Buyer, Shop
 from tests.statements import statements
 from tests.traffic import fill
@@ -36,12 +35,6 @@ async def forgotten(shop: Shop) -> None:
 
 async def find(shop: Shop, number: str) -> dict[str, Any]:
     return (await shop.nobody.data(FIND, input={"number": number, "captcha": await solved(shop)}))["findAccount"]
-
-
-async def texts(to: str) -> list[dict[str, Any]]:
-    rows = await OutboxMessage.filter(kind="sms").order_by("id").values_list("payload", flat=True)
-    found = [row if isinstance(row, dict) else orjson.loads(row) for row in rows]
-    return [text for text in found if text["to"] == to]
 
 
 async def by_phone_alone(shop: Shop, phone: str) -> Buyer:

@@ -67,7 +67,7 @@ async def test_a_change_keeps_this_session_ends_the_others_and_is_told_by_mail(s
     assert (await buyer.data(ME))["me"]["id"] == buyer.id
     assert await elsewhere.codes(ME) == ["UNAUTHENTICATED"]
     told = (await letters(buyer.email))[-1]
-    assert (told["template"], told["language"]) == ("password_changed", "ru")
+    assert (told["template"], told["language"], told["values"]) == ("password_changed", "ru", {"ways": "EMAIL b***@s***.example"})
     assert (await reset(shop, link, GOOD))["code"] == "CODE_INVALID"
     assert await signed_in_as(shop, buyer, PASSWORD) == "InvalidCredentials"
     assert await signed_in_as(shop, buyer, OTHER) == "SignedIn"

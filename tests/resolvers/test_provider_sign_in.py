@@ -21,7 +21,7 @@ from models.sign_up import SignUp
 from resolvers.provider_sign_in import gives_out_mailboxes
 from tests.providers import Browser, browsing, code_of, counted, state_of
 from tests.resolvers.standings import decide
-from tests.rows import change
+from tests.rows import change, texts
 from tests.shop import PASSWORD, Buyer, Shop
 
 PROVIDERS = ["google", "vk", "ok", "mailru"]
@@ -207,6 +207,15 @@ async def test_a_buyer_adds_a_provider_and_signs_in_by_it(provided: Shop, browse
         assert (await elsewhere.me() or {})["id"] == buyer.id
     assert await link(browser, provider, "nina") == "/settings"  # once more changes nothing
     assert await letters() == []
+
+
+async def test_a_provider_that_is_added_is_told_by_text_message_where_there_is_no_address(provided: Shop, browser: Browser) -> None:
+    buyer = await provided.buyer(phone="+79162223344")
+    await change("UPDATE account SET email = NULL")
+    browser.bring(buyer.token)
+    assert await link(browser, "vk", "nina") == "/settings"
+    (told,) = await texts("+79162223344")
+    assert (told["template"], told["values"]) == ("sign_in_method_added_sms", {"kind": "VK", "masked": ""})
 
 
 async def test_an_address_of_another_account_does_not_matter_where_one_adds_a_provider(provided: Shop, browser: Browser) -> None:

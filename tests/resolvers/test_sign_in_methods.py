@@ -12,13 +12,14 @@ from models.instants import utc_now
 from models.outbox import OutboxMessage
 from models.sign_in_methods import masked
 from tests.resolvers.sign_ups import token_to
-from tests.resolvers.test_passwords import request, reset
-from tests.rows import account_of, change
-from tests.shop import Buyer, Shop
+from tests.resolvers.test_passwords import OTHER, request, reset
+from tests.rows import account_of, change, letters
+from tests.shop import PASSWORD, Buyer, Shop
 
 METHODS = """{ me { signInMethods { lockoutRisk recommendation
   methods { id kind masked verified since usable actions { name allowed code } } } } }"""
 UNLINK = "mutation($id: ID!) { unlinkSignInMethod(id: $id) { ... on SignInMethodUnlinked { methodId } ... on Refusal { code field } } }"
+SIGN_IN = "mutation($input: SignInInput!) { signIn(input: $input) { __typename ... on Refusal { code } } }"
 
 
 async def link(buyer: Buyer, kind: str, subject: str, verified: bool = True) -> None:
@@ -109,6 +110,24 @@ async def test_links_to_an_address_set_no_password_once_it_is_taken_away(shop: S
     before = await Password.get(account_id=await account_of(buyer))
     assert (await reset(shop, token)).get("code") == code
     assert ((await Password.get(account_id=before.account_id)).hash == before.hash) == (code is not None)
+
+
+async def test_a_reset_tells_all_ways_in_and_lets_nobody_wait_at_any_of_them(shop: Shop) -> None:
+    buyer = await shop.buyer(phone="+79163334455")
+    by_number = {"email": "", "phone": "+79163334455"}
+    await link(buyer, "VK", "thief")
+    await link(buyer, "OK", "unproved", verified=False)
+    for given in ({"email": buyer.email}, by_number):
+        for _ in range(6):
+            await shop.nobody.data(SIGN_IN, input=given | {"password": "wrong"})
+    assert (await shop.nobody.data(SIGN_IN, input=by_number | {"password": PASSWORD}))["signIn"]["code"] == "RATE_LIMITED"
+    await request(shop, buyer.email)
+    assert (await reset(shop, await token_to(buyer.email)))["__typename"] == "PasswordReset"
+    told = (await letters(buyer.email))[-1]
+    assert (told["template"], told["values"]) == ("password_changed", {"ways": "EMAIL b***@s***.example\nPHONE +7***4455\nVK"})
+    for given in ({"email": buyer.email}, by_number):
+        assert (await shop.nobody.data(SIGN_IN, input=given | {"password": OTHER}))["signIn"] == {"__typename": "SignedIn"}
+        shop.http.cookies.clear()
 
 
 async def test_unlinking_asks_for_a_recent_proof_and_for_ones_own(shop: Shop) -> None:
