@@ -14,7 +14,7 @@ from models.accounts import Level, StandingReason
 from models.database import open_database
 from models.refusals import Refusal
 from models.sessions import SCOPES
-from resolvers import sign_in_methods, staff, standing
+from resolvers import authenticator, sign_in_methods, staff, standing
 from settings import Settings
 
 T = TypeVar("T")
@@ -74,6 +74,16 @@ def revoke_sessions(settings: Settings, account: str) -> None:
     """Sign ACCOUNT out everywhere: the platform's id, an e-mail address that signs in, or # and our number."""
     ended = _told_to_servers(settings, standing.revoke_sessions, account)
     click.echo(f"{ended} sessions of {account} have ended")
+
+
+@click.command("remove-second-factor")
+@click.argument("account")
+@click.pass_obj
+def remove_second_factor(settings: Settings, account: str) -> None:
+    """Let ACCOUNT sign in without a code: its owner has lost the authenticator and the recovery codes, and has proved to
+    you who they are. They are told, and signed out everywhere."""
+    _told_to_servers(settings, authenticator.remove_lost, account)
+    click.echo(f"{account} signs in without a code")
 
 
 @click.group()

@@ -34,7 +34,7 @@ from models.migrate import migrate as run_migrations
 from models.migrate import pending
 from models.refusals import Failure
 from models.unit_of_work import drain
-from operators import ban, policy, revoke_sessions, token
+from operators import ban, policy, remove_second_factor, revoke_sessions, token
 from resolvers.jobs import JOBS
 from resolvers.worker import work
 from schema.root import build_schema
@@ -66,7 +66,9 @@ def application(service: Service, lifespan: bool = True) -> Starlette:
         *health.routes(service),
     ]
     ours = Middleware(OurHosts, settings=service.settings)
-    return Application(routes=routes, middleware=[ours], lifespan=life if lifespan else None)
+    made = Application(routes=routes, middleware=[ours], lifespan=life if lifespan else None)
+    made.router.redirect_slashes = False  # to an address of Starlette's making, which knows no proxy
+    return made
 
 
 class Application(Starlette):
@@ -177,7 +179,7 @@ def cli(context: click.Context) -> None:
         raise click.ClickException(str(wrong)) from None
 
 
-for command in (token, ban, revoke_sessions, policy):
+for command in (token, ban, revoke_sessions, remove_second_factor, policy):
     cli.add_command(command)
 
 

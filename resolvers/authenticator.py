@@ -26,6 +26,7 @@ from models.second_factor import ENROLMENT_LASTS, given_code
 from models.unit_of_work import Work, unit_of_work
 from resolvers.second_factor import by_accounts, forget_second_factor
 from resolvers.sign_in_notices import tell
+from resolvers.standing import account_named
 from settings import Settings
 
 T = TypeVar("T")
@@ -140,6 +141,26 @@ async def _remove(work: Work, viewer: Viewer, settings: Settings, account_id: in
     await forget_second_factor(work, account_id)
     await _changed(work, viewer, account_id, "second_factor_off")
     return utc_now(), await rotate(work, viewer)
+
+
+async def remove_lost(name: str) -> None:
+    """Turn the second factor of an account off from the command line, for an owner who has lost all that answers it.
+
+    Raises:
+        NotFound: there is no such account. Unavailable: WRONG_STATE, it is off.
+    """
+    await _remove_lost((await account_named(name)).id)
+
+
+@unit_of_work
+async def _remove_lost(work: Work, account_id: int) -> None:
+    await hold_account(work, account_id)
+    if account_id not in await by_accounts([account_id]):
+        raise Unavailable(ErrorCode.WRONG_STATE, text="SECOND_FACTOR_OFF")
+    await forget_second_factor(work, account_id)
+    await end_other_sessions(work, account_id, None)
+    work.record(None, "second_factor_off", "account", account_id)
+    await tell(work, account_id, "second_factor_off")
 
 
 async def _require_on(viewer: Viewer) -> int:

@@ -60,8 +60,8 @@ async def enter_or_ask(
 ) -> Entry | Asked:
     """What a right first proof opens: a session, or a challenge where the account has a second factor.
 
-    The challenge's answer adds the provider that is `adding`. An answer and no exception: the challenge, and what the first proof has used up, are to be committed. Whoever calls this
-    hands the answer through `entered` once they are.
+    The challenge's answer adds the provider that is `adding`. An answer and no exception: the challenge, and what the first
+    proof has used up, are to be committed. Whoever calls this hands the answer through `entered` once they are.
     """
     # A second factor ends the sessions that it finds when it goes on: one that begins just now is to see it, or be found.
     await share_account(work, account_id)

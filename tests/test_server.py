@@ -72,6 +72,7 @@ def test_an_operator_bans_and_signs_out(tmp_path: Path) -> None:
     banned = server(tmp_path, "ban", "b-1", "--reason", "PAYMENT_FRAUD", "--text", "Stolen cards.", "--days", "3")
     assert (banned.returncode, banned.stdout) == (0, "b-1 is blocked\n"), banned.stderr
     assert server(tmp_path, "revoke-sessions", "#1").stdout == "0 sessions of #1 have ended\n"
+    assert "is off" in server(tmp_path, "remove-second-factor", "b-1").stderr
     refused = server(tmp_path, "ban", "nobody", "--reason", "RULES", "--text", "x")
     assert (refused.returncode, refused.stderr) == (1, "Error: There is no such object.\n")
     with sqlite3.connect(tmp_path / "shop.db") as database:

@@ -15,8 +15,10 @@ from auth.sessions import token_hash
 from models.activity import Activity
 from models.database import fetch
 from models.instants import utc_now
+from models.refusals import NotFound, Unavailable
 from models.second_factor import RecoveryCode, SecondFactor, SecondFactorChallenge, given_code
 from models.sessions import Session
+from resolvers.authenticator import remove_lost
 from resolvers.housekeeping import forget_old
 from tests.authenticators import CONFIRM, Authenticator, begin, confirm, turn_on
 from tests.rows import account_of, change, letters
@@ -208,6 +210,21 @@ async def test_it_goes_by_a_code_with_a_mail_and_leaves_nothing(shop: Shop, by_r
     assert [letter["template"] for letter in await letters(buyer.email)] == ["second_factor_on", "second_factor_off"]
     assert (await shop.again(buyer)).id == buyer.id
     assert (await turn_on(buyer)).totp.secret != authenticator.totp.secret
+
+
+async def test_an_operator_takes_it_from_a_buyer_who_has_lost_it(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    authenticator = await turn_on(buyer)
+    await remove_lost(f"#{authenticator.account_id}")
+    assert await buyer.codes("{ me { id } }") == ["UNAUTHENTICATED"]
+    assert await kept(authenticator.account_id) == (None, [])
+    assert [letter["template"] for letter in await letters(buyer.email)] == ["second_factor_on", "second_factor_off"]
+    assert await Activity.filter(verb="second_factor_off", actor_kind="system", subject_id=authenticator.account_id).count() == 1
+    assert (await shop.again(buyer)).id == buyer.id
+    with pytest.raises(Unavailable):
+        await remove_lost(f"#{authenticator.account_id}")
+    with pytest.raises(NotFound):
+        await remove_lost("nobody")
 
 
 @pytest.mark.parametrize("name", CHANGES)
