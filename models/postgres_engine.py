@@ -17,6 +17,7 @@ from tortoise.backends.base.client import NestedTransactionContext
 
 from models.connections_in_turn import InTurn
 from models.instants import as_utc
+from models.refusals import ErrorCode, Failure
 from models.storage_failures import overloaded
 from models.uninterrupted import uninterrupted
 
@@ -193,10 +194,14 @@ class PostgresUnit(TransactionWrapper):
     async def commit(self) -> None:
         """Raises:
         RuntimeError: a statement had failed and its error was swallowed; nothing was written.
+        Failure: STORAGE_UNAVAILABLE, the server does not say within 5 seconds whether it has.
         """
         self._require_open()
         async with self._lock:
-            status = await self._connection.execute("COMMIT", timeout=COMMIT_SECONDS)
+            try:
+                status = await self._connection.execute("COMMIT", timeout=COMMIT_SECONDS)
+            except TimeoutError as error:
+                raise Failure(ErrorCode.STORAGE_UNAVAILABLE, retry_after_seconds=5) from error
         if status != "COMMIT":
             raise RuntimeError("a statement of this unit of work had failed, so nothing of it was written")
         await self._release()

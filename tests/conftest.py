@@ -12,10 +12,15 @@ from tests.traffic import forget_traffic
 
 
 @pytest.fixture(autouse=True, scope="session")
-def hashing_gives_way_to_nobody() -> Iterator[None]:
-    """Threads of a lower priority would wait for the other processes of the tests too, beyond every deadline of a request."""
+def patience() -> Iterator[None]:
+    """A machine that runs tests is busy: what gives up under load has tests of its own.
+
+    Hashing threads of a lower priority would wait for the other processes of the tests too, beyond every deadline of a request.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("auth.passwords.NICER", 0)
+        patch.setattr("models.postgres_engine.ACQUIRE_SECONDS", 30.0)
+        patch.setattr("models.postgres_engine.COMMIT_SECONDS", 60.0)
         yield
 
 

@@ -50,14 +50,14 @@ async def post(work: Work, count: int = 1, to: str = "anna@demo.example") -> lis
     return [letters.mail(work, "new_sign_in", to, "en", account_id=None, **VALUES) for _ in range(count)]
 
 
-@unit_of_work
+@unit_of_work(seconds=60.0)
 async def hurry(work: Work) -> None:
     """What waits for its next attempt is due."""
     now = utc_now()
     await work.execute("UPDATE outbox SET due_at = $1 WHERE due_at > $2 AND last_error IS NOT NULL", now, now)
 
 
-@unit_of_work
+@unit_of_work(seconds=60.0)
 async def end_leases(work: Work) -> None:
     """As if the time of a killed worker's lease were over."""
     await work.execute("UPDATE outbox SET due_at = $1 WHERE due_at IS NOT NULL", utc_now())

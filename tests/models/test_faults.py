@@ -82,7 +82,8 @@ async def test_a_deadlock_repeats_the_unit(tmp_path):
         assert len(tries) > 2
 
 
-async def test_a_full_pool_answers_overloaded_after_a_second(tmp_path):
+async def test_a_full_pool_answers_overloaded_after_a_second(tmp_path, monkeypatch):
+    monkeypatch.setattr("models.postgres_engine.ACQUIRE_SECONDS", 1.0)
     async with fresh_database("postgres", tmp_path, MACHINERY, database_pool_size=2) as database:
         done, held = asyncio.Event(), []
 
@@ -116,6 +117,19 @@ async def test_a_lost_server_answers_storage_unavailable_and_the_next_unit_works
         assert failure.value.code is ErrorCode.STORAGE_UNAVAILABLE
         await send("b")
         assert await labels() == ["b"]
+
+
+async def test_a_commit_of_which_nothing_is_heard_answers_storage_unavailable_and_the_next_unit_works(tmp_path, monkeypatch):
+    async with fresh_database("postgres", tmp_path, MACHINERY) as database:
+        await send("a")
+        with monkeypatch.context() as slow:
+            slow.setattr("models.postgres_engine.COMMIT_SECONDS", 1e-9)
+            with pytest.raises(Failure) as failure:
+                await send("b")
+        assert failure.value.code is ErrorCode.STORAGE_UNAVAILABLE
+        await send("c")
+        assert {"a", "c"} <= set(await labels())
+        assert database.is_clean()
 
 
 async def test_a_slow_disk_is_waited_for_beside_the_event_loop(tmp_path):
