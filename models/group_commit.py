@@ -1,13 +1,12 @@
 """Group commit for SQLite: units of work that come together write one after the other and share one COMMIT.
 
-A COMMIT waits for the disk, however little was written. So a unit that has ended leaves it to the end of the event loop's
-turn, and the units that start until then join its transaction behind a savepoint: each fails by itself. None returns
-before the COMMIT has.
+A COMMIT waits for the disk, however little was written, and now and then for very long. So a unit that has ended leaves it to
+the end of the event loop's turn, and the units that start until then join its transaction behind a savepoint: each fails by
+itself. None returns before the COMMIT has; it runs on the connection's thread, and reads go on meanwhile.
 """
 
 import asyncio
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -15,13 +14,12 @@ from models.storage_failures import TransactionLost
 
 MOST_TOGETHER = 64
 SAVEPOINT = "unit"
-SLOW_COMMIT_SECONDS = 0.001  # the longest that the event loop may stand still for a commit
 
 
 class CommitGroup:
     """The writing connection's transaction and who is in it.
 
-    `lock` is held from BEGIN to the end of COMMIT or ROLLBACK; `commit_on_thread` is for slow disks.
+    `lock` is held from BEGIN to the end of COMMIT or ROLLBACK; `commit_on_thread` keeps the disk from the event loop.
     """
 
     def __init__(
@@ -30,7 +28,6 @@ class CommitGroup:
         self.connection = connection
         self.lock = lock
         self.commit_on_thread = commit_on_thread
-        self.commit_seconds = 0.0  # how long commits took of late: rises at once, sinks slowly, for a disk that is busy stays so
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._is_taken = False  # a unit writes, or a COMMIT is under way
         self._ended: list[asyncio.Future[None]] = []
@@ -88,33 +85,16 @@ class CommitGroup:
         if self._is_taken or not self._ended:
             return  # who has the turn will leave
         self._is_taken = True
-        if self.commit_seconds >= SLOW_COMMIT_SECONDS:
-            self._closing = asyncio.get_running_loop().create_task(self._close_on_thread(), name="commit")
-            return
-        began = time.perf_counter()
-        try:
-            self.connection.execute("COMMIT")
-        except Exception as error:
-            self._over(error)
-        else:
-            self._took(began)
-            self._over(None)
+        self._closing = asyncio.get_running_loop().create_task(self._commit_all(), name="commit")
 
-    async def _close_on_thread(self) -> None:
-        began = time.perf_counter()
+    async def _commit_all(self) -> None:
         error = None
         try:
             await self.commit_on_thread()
         except Exception as failure:
             error = failure
-        else:
-            self._took(began)
         self._closing = None
         self._over(error)
-
-    def _took(self, began: float) -> None:
-        taken = time.perf_counter() - began
-        self.commit_seconds = max(taken, self.commit_seconds + (taken - self.commit_seconds) / 8)
 
     def _over(self, error: Exception | None) -> None:
         """The transaction is; tell who has ended in it."""

@@ -3,13 +3,13 @@
 import asyncio
 import random
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from models.database import fetch, open_database
 from models.events import events_after
-from models.group_commit import SLOW_COMMIT_SECONDS, CommitGroup
 from models.instants import utc_now
 from models.refusals import ErrorCode, Failure
 from models.sqlite_engine import SqliteEngine, UnsafeStorage
@@ -132,22 +132,34 @@ async def test_a_commit_of_which_nothing_is_heard_answers_storage_unavailable_an
         assert database.is_clean()
 
 
-async def test_a_slow_disk_is_waited_for_beside_the_event_loop(tmp_path):
+async def test_a_slow_disk_is_waited_for_beside_the_event_loop(tmp_path, monkeypatch):
     async with fresh_database("sqlite", tmp_path, MACHINERY) as database:
-        await send("a")
-        database.engine.group.commit_seconds = 100.0
-        await send("b")
-        assert 50.0 < database.engine.group.commit_seconds < 100.0
-        assert await labels() == ["a", "b"]
+        group, begun, go_on = database.engine.group, asyncio.Event(), asyncio.Event()
+        commit = group.commit_on_thread
+
+        async def slow() -> None:
+            begun.set()
+            await go_on.wait()
+            await commit()
+
+        monkeypatch.setattr(group, "commit_on_thread", slow)
+        writing = asyncio.create_task(send("a"))
+        await begun.wait()
+        assert await labels() == []  # reads go on
+        go_on.set()
+        await writing
+        assert await labels() == ["a"]
 
 
-async def test_one_slow_commit_is_enough_to_take_the_disk_for_slow(tmp_path, monkeypatch):
+async def test_no_commit_runs_in_the_event_loop(tmp_path):
+    """Each waits for the disk: on a thread."""
     async with fresh_database("sqlite", tmp_path, MACHINERY) as database:
-        group = database.engine.group
-        group.commit_seconds = 0.0
-        monkeypatch.setattr(group, "_took", lambda began: CommitGroup._took(group, began - 0.05))
+        threads: list[tuple[str, int]] = []
+        database.engine.writer.set_trace_callback(lambda statement: threads.append((statement.split()[0], threading.get_ident())))
         await send("a")
-        assert group.commit_seconds >= 0.05 > SLOW_COMMIT_SECONDS
+        committed_by = {thread for verb, thread in threads if verb == "COMMIT"}
+        assert len(committed_by) == 1 and threading.get_ident() not in committed_by
+        assert ("INSERT", threading.get_ident()) in threads
 
 
 async def test_no_server_at_all_answers_storage_unavailable():

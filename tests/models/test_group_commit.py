@@ -64,7 +64,6 @@ async def test_a_unit_that_fails_takes_no_other_with_it(sqlite: Database, said: 
 
 async def test_no_more_than_so_many_wait_for_one_commit(sqlite: Database, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.group_commit.MOST_TOGETHER", 5)
-    sqlite.engine.group.commit_seconds = 1.0  # on the thread: the others come to wait meanwhile
     await asyncio.gather(*(send(f"{n}") for n in range(20)))
     assert len(await kept(sqlite)) == 20
     assert 4 <= said.count("COMMIT") <= 5
@@ -97,10 +96,8 @@ async def test_those_before_start_anew_when_one_loses_the_transaction_of_all(sql
     assert sqlite.is_clean()
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1.0], ids=["on the loop", "on the thread"])
-async def test_a_commit_that_fails_fails_all_of_it(sqlite: Database, seconds: float) -> None:
+async def test_a_commit_that_fails_fails_all_of_it(sqlite: Database) -> None:
     await send("before")
-    sqlite.engine.group.commit_seconds = seconds
     sqlite.engine.writer.execute("PRAGMA defer_foreign_keys=ON")
     sqlite.engine.writer.execute("CREATE TEMP TABLE mother (id INTEGER PRIMARY KEY)")
     sqlite.engine.writer.execute("CREATE TEMP TABLE child (id INTEGER REFERENCES mother (id) DEFERRABLE INITIALLY DEFERRED)")
