@@ -21,7 +21,7 @@ from tests.machine.standing import InStanding
 from tests.machine.world import World
 
 SHORT, LONG = 100, 1000
-STEPS = {SHORT: 9, LONG: 50}
+STEPS = {SHORT: 9, LONG: 20}
 SEQUENCES = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.long)]
 
 _world: World
